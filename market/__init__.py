@@ -1,0 +1,1 @@
+"""What the outside world says (events, books, tapes, codecs), and a stand-in for it (``market.simulator``)."""
