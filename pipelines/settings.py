@@ -1,0 +1,78 @@
+"""Every knob of the pipeline, once: frozen, unknown keys forbidden, and the configuration of the Dagster resource."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from dagster import Config
+from pydantic import Field, ValidationError
+
+from market.errors import CryptoScalpError
+
+ENV_PREFIX = "CRYPTOSCALP__PIPELINE__"
+
+
+class PipelineError(CryptoScalpError):
+    """An asset cannot be made from what it was given."""
+
+
+class PipelineSettings(Config):
+    """Where the pipeline reads and writes, and the parameters that decide what it computes.
+
+    Frames received at or after ``split_ns`` are never read: they stay unseen for the live half. ``None`` reads
+    everything.
+    """
+
+    home: str = Field("var/demo", description="folder that holds every table, model and report of this run")
+    tape: str = Field("var/demo/tape", description="a tape file, or a folder of tapes")
+    model_repository: str = Field("model_repository", description="Triton model repository to publish to")
+    model_name: str = Field("scalper", description="name the model is published and its features are served under")
+    split_ns: int | None = Field(None, description="first receive time, ns UTC, that the pipeline must not see")
+    session_gap_s: float = Field(3600.0, gt=0, description="silence that separates two recording sessions")
+    max_ticks: int = Field(2_000_000, gt=0, description="ticks kept per symbol; the latest win")
+    max_rejected_share: float = Field(
+        0.05, ge=0, le=1, description="share of ticks that may be rejected before data is unfit"
+    )
+    label_k: int = Field(50, gt=0, description="top-of-book quotes between a decision and its outcome")
+    label_latency_ms: float = Field(10.0, ge=0, description="delay between decision and reference price, event clock")
+    train_share: float = Field(0.60, gt=0, lt=1, description="share of samples, first in time, that members learn from")
+    calibrate_share: float = Field(0.15, gt=0, lt=1, description="share of samples, next in time, that calibrate them")
+    max_samples: int = Field(40_000, gt=0, description="samples kept in the training set, evenly thinned")
+    seed: int = Field(7, description="seed of everything that draws at random")
+    redis_url: str | None = Field(None, description="Redis or Valkey of the online feature store, redis://host:port/db")
+    pg_dsn: str | None = Field(None, description="Postgres for model versions and runs; SQLite under home when absent")
+
+    @property
+    def home_path(self) -> Path:
+        """``home`` as an absolute path."""
+        return Path(self.home).expanduser().resolve()
+
+    @property
+    def tape_path(self) -> Path:
+        """``tape`` as an absolute path."""
+        return Path(self.tape).expanduser().resolve()
+
+    @property
+    def model_repository_path(self) -> Path:
+        """``model_repository`` as an absolute path."""
+        return Path(self.model_repository).expanduser().resolve()
+
+
+def settings_from_env(environ: Mapping[str, str] | None = None) -> PipelineSettings:
+    """Defaults overlaid with ``CRYPTOSCALP__PIPELINE__<FIELD>`` variables.
+
+    Raises
+    ------
+    PipelineError
+        When a variable names no setting or holds a value the setting does not accept.
+    """
+    source = os.environ if environ is None else environ
+    given = {
+        name.removeprefix(ENV_PREFIX).lower(): value for name, value in source.items() if name.startswith(ENV_PREFIX)
+    }
+    try:
+        return PipelineSettings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ENV_PREFIX + ".".join(str(part) for part in first["loc"]).upper()
+        raise PipelineError(f"{name}: {first['msg'].lower()}", f"set {name} to a valid value or unset it") from error
