@@ -1,0 +1,68 @@
+"""What happened after each decision: NLk, the direction of the mid k top-of-book quotes later.
+
+The count starts ``latency_ns`` after the decision on the event clock, so an order's way to the venue is in the label.
+"""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+DOWN: Final = 0
+FLAT: Final = 1
+UP: Final = 2
+UNKNOWN: Final = -1
+NEVER_NS: Final = np.iinfo(np.int64).max
+_SAME_PX: Final = 1e-12  # relative; far below half a tick of any venue, above the rounding of one float addition
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+def nl_labels(
+    ts_ns: Ints, bid_px: Floats, ask_px: Floats, *, k: int, latency_ns: int
+) -> tuple[npt.NDArray[np.int8], Ints]:
+    """Label every top-of-book quote as a decision point.
+
+    With ``r`` the last quote at or before ``ts_ns[i] + latency_ns``, the label compares the mid of quote ``r + k`` with
+    the mid of quote ``r``.
+
+    Parameters
+    ----------
+    ts_ns : int64 [n]
+        Event clock, non-decreasing.
+    bid_px : float64 [n]
+        Best bid of each quote.
+    ask_px : float64 [n]
+        Best ask of each quote.
+    k : int
+        Further quotes to wait, at least 1.
+    latency_ns : int
+        Delay between decision and reference price.
+
+    Returns
+    -------
+    label : int8 [n]
+        0 down, 1 flat, 2 up; -1 where quote ``r + k`` was not recorded.
+    end_ns : int64 [n]
+        Event clock of quote ``r + k``, when the label is known; the largest int64 where it never is.
+
+    Examples
+    --------
+    >>> ts, bid = np.arange(5) * 10, np.array([1.0, 1.0, 2.0, 2.0, 1.0])
+    >>> label, end = nl_labels(ts, bid, bid + 1, k=2, latency_ns=0)
+    >>> label.tolist(), end[:3].tolist()
+    ([2, 2, 0, -1, -1], [20, 30, 40])
+    """
+    n = len(ts_ns)
+    reference = np.searchsorted(ts_ns, ts_ns + latency_ns, side="right") - 1
+    outcome = reference + k
+    known = outcome < n
+    reference, outcome = reference[known], outcome[known]
+    mid_px = 0.5 * (bid_px + ask_px)
+    move = (mid_px[outcome] - mid_px[reference]) / mid_px[reference]
+    label = np.full(n, UNKNOWN, np.int8)
+    label[known] = np.where(move > _SAME_PX, UP, np.where(move < -_SAME_PX, DOWN, FLAT))
+    end_ns = np.full(n, NEVER_NS, np.int64)
+    end_ns[known] = ts_ns[outcome]
+    return label, end_ns
