@@ -61,9 +61,9 @@ class AccountView(msgspec.Struct, frozen=True):
 class MarketView(msgspec.Struct, frozen=True):
     """The market of the intent's symbol, and the few facts of the others that portfolio laws need.
 
-    ``age_ms`` is the time since the symbol's last message by our clock. ``vol_day`` is realized volatility scaled to one
-    day (a bare ratio); ``vols_day`` and ``correlations`` (keyed ``"A|B"``, A < B) cover the symbols held or wanted.
-    ``alarms`` are the names of emergency indicators now raised; None when the detectors have not run.
+    ``age_ms`` is the time since the symbol's last message by our clock. ``vol_day`` is realized volatility scaled to
+    one day (a bare ratio); ``vols_day`` and ``correlations`` (keyed ``"A|B"``, A < B) cover the symbols held or
+    wanted. ``alarms`` are the names of emergency indicators now raised; None when the detectors have not run.
     """
 
     tradable: bool
