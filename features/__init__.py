@@ -1,0 +1,1 @@
+"""From market events to the 25 served features: ``schema`` says what they are, ``kernel`` computes them."""
