@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
@@ -78,6 +78,16 @@ class Process:
                 self.stop()
                 raise self._failure(f"{self.name} was not ready after {timeout_s:g} s")
             time.sleep(POLL_S)
+
+    def wait_done(self, timeout_s: float) -> None:
+        """Wait until it has finished its work; ProcessError when it fails or takes longer."""
+        try:
+            code = self._popen.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            raise self._failure(f"{self.name} had not finished after {timeout_s:g} s") from None
+        if code != 0:
+            raise self._failure(f"{self.name} ended with code {code}")
 
     def _failure(self, what: str) -> ProcessError:
         return ProcessError(f"{what}; the end of {self.log}:\n{self.log_tail()}", f"read {self.log}, then try again")
@@ -202,13 +212,3 @@ def accepts(host: str, port: int, timeout_s: float = 0.5) -> bool:
     except OSError:
         return False
     return True
-
-
-@contextlib.contextmanager
-def stop_on_failure(process: Process) -> Iterator[Process]:
-    """Stop ``process`` when the block raises; leave it running otherwise."""
-    try:
-        yield process
-    except BaseException:
-        process.stop()
-        raise
