@@ -1,0 +1,95 @@
+"""`cryptoscalp trade`: the live loop against a venue, real or simulated."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from market.errors import CryptoScalpError
+from trader.config import TraderConfig, load_config
+from trader.errors import ConfigError
+
+Text = Annotated[str, typer.Option()]
+
+
+def trade(
+    mode: Annotated[str, typer.Option(help="replay, paper or live")] = "paper",
+    symbols: Annotated[str, typer.Option(help="comma-separated, as the venue spells them")] = "",
+    rest: Annotated[str, typer.Option(help="venue REST address, scheme and host only")] = "",
+    ws: Annotated[str, typer.Option(help="venue WebSocket address, scheme and host only")] = "",
+    triton: Annotated[str, typer.Option(help="Triton HTTP address")] = "http://127.0.0.1:8000",
+    repository: Annotated[Path, typer.Option(help="Triton model repository")] = Path("model_repository"),
+    model: Annotated[str, typer.Option(help="model to score with")] = "scalper",
+    home: Annotated[Path, typer.Option(help="new folder for journal and tape of this run")] = Path("var/trader"),
+    config: Annotated[Path | None, typer.Option(help="TOML file with trader settings")] = None,
+    stop_on_tape_end: Annotated[bool, typer.Option(help="end when a simulated venue's tape ends")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print the run's summary as one JSON object")] = False,
+) -> None:
+    """Trade: frames in, features, Triton scores, strategy, seven risk layers, orders out; all of it journaled.
+
+    Keys come from CRYPTOSCALP_API_KEY and CRYPTOSCALP_API_SECRET. SIGUSR1 stops new risk, SIGUSR2 cancels and flattens.
+    """
+    from trader.service import refuse_live
+
+    if mode == "live":
+        refuse_live()
+    if mode == "replay":
+        from infra.cli.replay import replay
+
+        return replay(home, repository=repository, as_json=as_json)
+    if mode != "paper":
+        raise ConfigError(f"--mode {mode} does not exist", "use replay, paper or live")
+    if not rest or not ws:
+        raise ConfigError("--rest and --ws are missing", "pass the addresses that `cryptoscalp simulate` prints")
+    chosen = tuple(s.strip().upper() for s in symbols.split(",") if s.strip())
+    _paper(load_config(config, chosen), rest, ws, triton, repository, model, home, stop_on_tape_end, as_json)
+    return None
+
+
+def _paper(
+    config: TraderConfig,
+    rest: str,
+    ws: str,
+    triton: str,
+    repository: Path,
+    model: str,
+    home: Path,
+    stop_on_tape_end: bool,
+    as_json: bool,
+) -> None:
+    import uvloop
+
+    from trader.service import ServiceSettings, trade_paper
+
+    settings = ServiceSettings(
+        rest=rest,
+        ws=ws,
+        triton=triton,
+        repository=repository,
+        model=model,
+        home=home,
+        keys=_keys(),
+        stop_on_tape_end=stop_on_tape_end,
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        summary = runner.run(trade_paper(settings, config))
+    if as_json:
+        print(msgspec.json.encode(summary).decode())
+        return
+    for name, value in msgspec.structs.asdict(summary).items():
+        print(f"{name:12} {value}")
+
+
+def _keys() -> "Keys":
+    from trader.venue import Keys  # keep ccxt out of --help
+
+    key, secret = os.environ.get("CRYPTOSCALP_API_KEY", ""), os.environ.get("CRYPTOSCALP_API_SECRET", "")
+    if not key or not secret:
+        raise CryptoScalpError(
+            "CRYPTOSCALP_API_KEY or CRYPTOSCALP_API_SECRET is not set",
+            "export both; `cryptoscalp simulate` prints a pair for its own venue",
+        )
+    return Keys(key, secret)

@@ -1,0 +1,217 @@
+"""Everything the engine remembers besides orders in flight, and the three views cut from it: strategy, account, market."""
+
+from decimal import Decimal
+from typing import Final
+
+
+
+from risk.types import AccountView, Intent, MarketView, PositionView, Regime
+from trader.alarms import AlarmState, init_alarms, raised, update_alarms
+from trader.execution import Orders, WorkingOrder
+from trader.ledger import Ledger
+from trader.market_state import MarketState
+from trader.records import AccountSnapshot, OrderUpdate, Start
+from trader.regime import RegimeState, init_regime, update_regime
+from trader.risk_inputs import init_inputs, update_inputs, vol_day
+from trader.view import PositionState, Score, View
+
+DEPTH_BPS: Final = 10.0
+NOT_PROMOTED: Final = "model_not_promoted"
+_DAY_NS: Final = 86_400_000_000_000
+_DEPTH_EVERY_NS: Final = 250_000_000
+
+
+class SymbolRisk:
+    """Streaming detectors of one symbol: regime, alarms, and the last measured depth near the touch."""
+
+    __slots__ = ("alarms", "depth_ns", "depth_usd", "regime", "regime_state")
+
+    def __init__(self) -> None:
+        self.regime_state: RegimeState = init_regime()
+        self.regime = Regime.NORMAL
+        self.alarms: AlarmState = init_alarms()
+        self.depth_usd: float | None = None
+        self.depth_ns = 0
+
+
+class Books:
+    """Markets, orders, ledger and detectors of one account, from its ``Start`` record."""
+
+    def __init__(self, start: Start) -> None:
+        self.start = start
+        self.markets = {i.symbol: MarketState(i) for i in start.instruments}
+        self.risk = {symbol: SymbolRisk() for symbol in self.markets}
+        self.inputs = init_inputs(list(self.markets))
+        self.orders = Orders()
+        self.ledger = Ledger(start.balance)
+        self.volumes: dict[str, float] = {}
+        self.synced = False
+        self.market_down = True
+        self.peak_equity = float(start.balance)
+        self.day_start_equity = float(start.balance)
+        self._day = start.ts_ns // _DAY_NS
+        self._traded: set[str] = set()
+
+    @property
+    def flat(self) -> bool:
+        """No position and no order that may become one."""
+        return not self.orders.live and all(p.qty == 0 for p in self.ledger.positions.values())
+
+    def holds(self, symbol: str) -> bool:
+        """Whether a position of ``symbol`` is open."""
+        p = self.ledger.positions.get(symbol)
+        return p is not None and p.qty != 0
+
+    def equity(self) -> float:
+        """Marked at the mids; NaN while a held symbol has none."""
+        return self.ledger.equity({s: m.mid_px for s, m in self.markets.items()})
+
+    def observe(self, market: MarketState, ts_ns: int) -> None:
+        """Feed a decision point to the streaming detectors and follow the position's best price."""
+        mid_px, symbol, risk = market.mid_px, market.symbol, self.risk[market.symbol]
+        update_inputs(self.inputs, symbol, mid_px, market.event_ns)
+        vol = vol_day(self.inputs, symbol)
+        risk.regime_state, risk.regime = update_regime(risk.regime_state, mid_px, vol, market.event_ns)
+        self._measure_depth(market, risk, ts_ns)
+        self._alarm(market, risk, vol)
+        self._follow(symbol, mid_px)
+        equity = self.equity()
+        if equity > self.peak_equity:
+            self.peak_equity = equity
+
+    def tick_time(self, ts_ns: int) -> None:
+        """A new UTC day resets the daily counts."""
+        if ts_ns // _DAY_NS != self._day:
+            self._day = ts_ns // _DAY_NS
+            self.day_start_equity = self.equity()
+            self._traded.clear()
+
+    def on_fill(self, update: OrderUpdate) -> None:
+        """Book a fill that was not booked before."""
+        self.ledger.apply_fill(
+            update.symbol, update.side, update.fill_qty, update.fill_px, update.fee, self._event_ns(update.symbol)
+        )
+        order = self.orders.get(update.client_id)
+        if order is None or not order.order.reduce_only:
+            self._traded.add(update.client_id)
+
+    def reconcile(self, account: AccountSnapshot) -> None:
+        """Trust our picture only while the venue shows the same positions."""
+        ours = {s: p.qty for s, p in self.ledger.positions.items() if p.qty != 0}
+        self.synced = ours == account.positions
+
+    @property
+    def trades_today(self) -> int:
+        """Entry orders with at least one fill since midnight UTC."""
+        return len(self._traded)
+
+    def _event_ns(self, symbol: str) -> int:
+        market = self.markets.get(symbol)
+        return 0 if market is None else market.event_ns
+
+    def _follow(self, symbol: str, mid_px: float) -> None:
+        p = self.ledger.position(symbol)
+        if p.qty > 0:
+            p.best_px = max(p.best_px, mid_px)
+        elif p.qty < 0:
+            p.best_px = min(p.best_px, mid_px)
+
+    def _measure_depth(self, market: MarketState, risk: SymbolRisk, ts_ns: int) -> None:
+        if ts_ns - risk.depth_ns >= _DEPTH_EVERY_NS:
+            risk.depth_ns = ts_ns
+            risk.depth_usd = market.book.depth_usd(DEPTH_BPS) if market.book.tradable else None
+
+    def _alarm(self, market: MarketState, risk: SymbolRisk, vol: float | None) -> None:
+        quote = market.quote
+        if quote is not None:
+            risk.alarms = update_alarms(risk.alarms, quote, risk.depth_usd, vol, market.event_ns)
+
+
+def position_state(books: Books, symbol: str) -> PositionState | None:
+    """The open position of ``symbol`` as exits need it, or None when flat."""
+    p = books.ledger.positions.get(symbol)
+    if p is None or p.qty == 0:
+        return None
+    return PositionState(qty=float(p.qty), entry_px=float(p.entry_px), opened_ns=p.opened_ns, best_px=p.best_px)
+
+
+def strategy_view(books: Books, symbol: str, score: Score | None) -> View | None:
+    """What strategies see of ``symbol`` now; None before its first decision point."""
+    market = books.markets[symbol]
+    quote, tick = market.quote, market.tick
+    if quote is None or tick is None:
+        return None
+    instrument = market.instrument
+    fewest = instrument.min_order_lots(Decimal(repr(quote.bid_px)))
+    return View(
+        symbol=symbol,
+        ts_ns=market.event_ns,
+        bid_px=quote.bid_px,
+        bid_qty=quote.bid_qty,
+        ask_px=quote.ask_px,
+        ask_qty=quote.ask_qty,
+        tick_size=float(instrument.tick_size),
+        lot_size=float(instrument.lot_size),
+        min_qty=float(instrument.qty(fewest)),
+        features=tick.features,
+        score=score,
+        regime=books.risk[symbol].regime,
+        position=position_state(books, symbol),
+        equity=books.equity(),
+        volume_24h_usd=books.volumes.get(symbol),
+    )
+
+
+def account_view(books: Books, leave_out: WorkingOrder | None) -> AccountView:
+    """The account as the gate sees it; ``leave_out`` is an order that the judged intent already stands for."""
+    return AccountView(
+        equity=books.equity(),
+        peak_equity=books.peak_equity,
+        day_start_equity=books.day_start_equity,
+        positions={s: _position_view(books, s, leave_out) for s in books.markets},
+        trades_today=books.trades_today,
+        consecutive_losses=books.ledger.consecutive_losses,
+        synced=books.synced,
+    )
+
+
+def _position_view(books: Books, symbol: str, leave_out: WorkingOrder | None) -> PositionView:
+    buy, sell = books.orders.open_qty(symbol)
+    if leave_out is not None and leave_out.order.symbol == symbol:
+        if leave_out.order.side > 0:
+            buy -= leave_out.remaining
+        else:
+            sell -= leave_out.remaining
+    return PositionView(
+        qty=float(books.ledger.position(symbol).qty),
+        mark_px=books.markets[symbol].mid_px,
+        open_buy_qty=float(buy),
+        open_sell_qty=float(sell),
+    )
+
+
+def market_view(books: Books, intent: Intent, ts_ns: int) -> MarketView:
+    """The intent's market as the gate sees it at clock reading ``ts_ns``."""
+    market, risk = books.markets[intent.symbol], books.risk[intent.symbol]
+    quote = market.quote
+    return MarketView(
+        tradable=market.book.tradable and not books.market_down,
+        age_ms=(ts_ns - market.recv_ns) / 1e6,
+        bid_px=None if quote is None else quote.bid_px,
+        ask_px=None if quote is None else quote.ask_px,
+        spread_bps=None if quote is None else 1e4 * (quote.ask_px - quote.bid_px) / market.mid_px,
+        depth_usd=risk.depth_usd,
+        volume_24h_usd=books.volumes.get(intent.symbol),
+        vol_day=vol_day(books.inputs, intent.symbol),
+        vols_day=books.inputs.vols_day,
+        correlations=books.inputs.correlations,
+        regime=risk.regime,
+        alarms=_alarms(books, risk),
+    )
+
+
+def _alarms(books: Books, risk: SymbolRisk) -> tuple[str, ...] | None:
+    names = raised(risk.alarms)
+    if names is None or books.start.promoted:
+        return names
+    return (*names, NOT_PROMOTED)

@@ -1,0 +1,110 @@
+"""One symbol's market as the engine knows it: book, last quote, feature window. Fed by raw frames only."""
+
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from features import kernel
+from features.schema import COUNT, WINDOW
+from market.book import Applied, Book
+from market.codecs.binance import decode
+from market.errors import FrameError
+from market.events import Depth, Mark, Quote, Trade
+from market.instruments import Instrument
+
+_RING: Final = 2 * WINDOW
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """A decision point: the frame's receive time and the kernel's row for it."""
+
+    tick_ns: int
+    event_ns: int
+    features: tuple[float, ...]
+
+
+class MarketState:
+    """Book, quote and features of ``instrument.symbol``; ``on_frame`` is its only door."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.symbol = instrument.symbol
+        self.instrument = instrument
+        self.book = Book(instrument.symbol, "futures")
+        self.quote: Quote | None = None
+        self.tick: Tick | None = None
+        self.mark_px = float("nan")
+        self.event_ns = 0
+        self.recv_ns = 0
+        self.frames = 0
+        self.quarantined = 0
+        self.gaps = 0
+        self._kernel = kernel.init_state()
+        self._row = np.zeros(COUNT)
+        # rows are written twice, so that the last WINDOW of them are always one contiguous slice
+        self._ring: npt.NDArray[np.float32] = np.zeros((_RING, COUNT), dtype=np.float32)
+        self._rows = 0
+
+    def on_frame(self, raw: bytes, ts_ns: int) -> bool:
+        """Apply one raw frame; True when it is a decision point (``tick`` is then new)."""
+        self.recv_ns = ts_ns
+        self.frames += 1
+        try:
+            event = decode(raw, ts_ns)
+        except FrameError:
+            self.quarantined += 1
+            return False
+        match event:
+            case Quote():
+                return self._on_quote(event)
+            case Trade():
+                return self._on_trade(event)
+            case Depth():
+                self._on_depth(event)
+            case Mark():
+                self.mark_px = event.mark_px
+        return False
+
+    @property
+    def mid_px(self) -> float:
+        """Mid of the last quote; NaN before the first."""
+        return float("nan") if self.quote is None else (self.quote.bid_px + self.quote.ask_px) / 2
+
+    @property
+    def warm(self) -> bool:
+        """Enough rows for one window."""
+        return self._rows >= WINDOW
+
+    def window(self) -> bytes:
+        """The last WINDOW rows as float32 bytes, oldest first."""
+        end = (self._rows - 1) % WINDOW + WINDOW + 1
+        return self._ring[end - WINDOW : end].tobytes()
+
+    def disconnected(self) -> None:
+        """Frames may have been lost: the book must be rebuilt from a new snapshot."""
+        self.book = Book(self.symbol, "futures")
+
+    def _on_quote(self, event: Quote) -> bool:
+        self.quote = event
+        return self._update(event)
+
+    def _on_trade(self, event: Trade) -> bool:
+        return self._update(event) if event.is_market else False
+
+    def _update(self, event: Quote | Trade) -> bool:
+        kind, ts_ns, a, b, c, d = kernel.encode(event)
+        self.event_ns = max(self.event_ns, ts_ns)
+        if not kernel.update(self._kernel, kind, ts_ns, a, b, c, d, self._row):
+            return False
+        at = self._rows % WINDOW
+        self._ring[at] = self._row
+        self._ring[at + WINDOW] = self._row
+        self._rows += 1
+        self.tick = Tick(tick_ns=event.ts_recv, event_ns=self.event_ns, features=tuple(self._row.tolist()))
+        return True
+
+    def _on_depth(self, event: Depth) -> None:
+        depth = event if event.symbol else msgspec.structs.replace(event, symbol=self.symbol)
+        if self.book.apply(depth) is Applied.GAP:
+            self.gaps += 1

@@ -1,0 +1,185 @@
+"""Everything that goes into the engine and comes out of it. Inputs but frames, and all outputs, are journal records.
+
+``ts_ns`` is the clock reading at which the engine consumed an input: strictly increasing over a run. Market frames are
+not journaled: the tape holds them under the same readings.
+"""
+
+from decimal import Decimal
+
+import msgspec
+
+from market.instruments import Instrument
+from risk.types import Verdict
+from trader.config import TraderConfig
+from trader.view import Score
+
+
+class Start(msgspec.Struct, frozen=True, tag="start"):
+    """First record of every journal: all that the engine is built from."""
+
+    ts_ns: int
+    run_id: str
+    config: TraderConfig
+    instruments: list[Instrument]
+    schema_id: str
+    model: str
+    model_version: int
+    model_sha256: str
+    promoted: bool
+    balance: Decimal
+
+
+class FrameIn(msgspec.Struct, frozen=True, gc=False):
+    """One raw market frame of ``symbol``, from a socket, a REST snapshot or a tape."""
+
+    ts_ns: int
+    symbol: str
+    raw: bytes
+
+
+class ScoreIn(msgspec.Struct, frozen=True, tag="score"):
+    """The answer to a score request, or a typed refusal: then ``score`` is None and ``refusal`` says why."""
+
+    ts_ns: int
+    request_id: int
+    symbol: str
+    score: Score | None
+    refusal: str
+    model_ns: int
+
+
+class OrderReply(msgspec.Struct, frozen=True, tag="reply"):
+    """What REST said of an order action. ``outcome``: accepted, rejected, unknown, cancel_accepted, cancel_rejected."""
+
+    ts_ns: int
+    client_id: str
+    outcome: str
+    code: str
+    reason: str
+
+
+class OrderSent(msgspec.Struct, frozen=True, tag="sent"):
+    """The order's request left for the socket at ``ts_ns`` (latency accounting; the engine ignores it)."""
+
+    ts_ns: int
+    client_id: str
+
+
+class OrderUpdate(msgspec.Struct, frozen=True, tag="order"):
+    """An order event of the user stream or of a query. ``fill_qty`` is 0 when the event carries no fill."""
+
+    ts_ns: int
+    ts_event: int
+    client_id: str
+    symbol: str
+    side: int
+    status: str
+    cum_qty: Decimal
+    fill_qty: Decimal
+    fill_px: Decimal
+    fee: Decimal
+    maker: bool
+    trade_id: int
+
+
+class MarketInfo(msgspec.Struct, frozen=True, tag="info"):
+    """Slow facts of a symbol from REST: traded quote volume of the last 24 h as the venue states it."""
+
+    ts_ns: int
+    symbol: str
+    volume_24h_usd: float
+
+
+class AccountSnapshot(msgspec.Struct, frozen=True, tag="account"):
+    """The venue's own account state, compared with the ledger: signed positions by symbol and wallet balance."""
+
+    ts_ns: int
+    balance: Decimal
+    positions: dict[str, Decimal]
+
+
+class Timer(msgspec.Struct, frozen=True, tag="timer"):
+    """Time passes even when no frame comes."""
+
+    ts_ns: int
+
+
+class Control(msgspec.Struct, frozen=True, tag="control"):
+    """``what``: market_down, market_up, user_down, user_up, kill_soft, kill_hard, stop."""
+
+    ts_ns: int
+    what: str
+    detail: str
+
+
+Input = Start | FrameIn | ScoreIn | OrderReply | OrderSent | OrderUpdate | MarketInfo | AccountSnapshot | Timer | Control
+
+
+class Order(msgspec.Struct, frozen=True, tag="place"):
+    """Send this order. ``px_ticks`` is None for a market order."""
+
+    client_id: str
+    symbol: str
+    side: int
+    lots: int
+    px_ticks: int | None
+    post_only: bool
+    reduce_only: bool
+    strategy: str
+
+
+class CancelOrder(msgspec.Struct, frozen=True, tag="cancel"):
+    """Cancel this order."""
+
+    client_id: str
+    symbol: str
+
+
+class QueryOrder(msgspec.Struct, frozen=True, tag="query"):
+    """Ask the venue what became of an order whose outcome is unknown."""
+
+    client_id: str
+    symbol: str
+
+
+class Resync(msgspec.Struct, frozen=True, tag="resync"):
+    """Fetch a fresh depth snapshot: the book of ``symbol`` is not tradable (``reason``)."""
+
+    symbol: str
+    reason: str
+
+
+class DecisionRecord(msgspec.Struct, frozen=True, tag="decision"):
+    """One decision: which tick, what the kernel saw, what the model said, what each layer ruled, what was sent.
+
+    ``tick_ns`` is the receive time of the scored tick (the tape line); ``features`` are the 25 values of that tick.
+    ``verdicts`` holds one list per intent, in the order of ``intents``; ``client_ids`` has "" where nothing was sent.
+    """
+
+    seq: int
+    ts_ns: int
+    symbol: str
+    tick_ns: int
+    features: tuple[float, ...]
+    score: Score | None
+    refusal: str
+    regime: str
+    intents: tuple[str, ...]
+    verdicts: tuple[tuple[Verdict, ...], ...]
+    client_ids: tuple[str, ...]
+
+
+class RequestScore(msgspec.Struct, frozen=True):
+    """Score the window that ends at tick ``tick_ns``; ``x`` is float32 bytes of shape [1, WINDOW, COUNT]. Never journaled."""
+
+    request_id: int
+    symbol: str
+    tick_ns: int
+    x: bytes
+
+
+Output = Order | CancelOrder | QueryOrder | Resync | DecisionRecord | RequestScore
+JournaledInput = Start | ScoreIn | OrderReply | OrderSent | OrderUpdate | MarketInfo | AccountSnapshot | Timer | Control
+JournaledOutput = Order | CancelOrder | QueryOrder | Resync | DecisionRecord
+Record = JournaledInput | JournaledOutput
+INPUT_TYPES = (Start, ScoreIn, OrderReply, OrderSent, OrderUpdate, MarketInfo, AccountSnapshot, Timer, Control)

@@ -1,0 +1,170 @@
+"""Puts a trader together: venue, bundle, Triton, engine. Every check that can refuse a start is made here, before any risk."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from features import kernel
+from features.schema import SCHEMA_ID
+from trader.budget import Budget
+from trader.bundle import MODEL_FILE, Manifest, latest_version, load_manifest
+from trader.clock import Clock
+from trader.config import TraderConfig
+from trader.errors import ConnectionRefused, ModeRefused
+from trader.journal import Run
+from trader.live import LiveTrader
+from trader.records import Start
+from trader.scorer import LocalScorer, TritonLane, TritonScorer
+from trader.venue import BinanceVenue, Keys
+
+KNOWN_ANSWER_TOLERANCE: Final = 1e-4
+
+
+class ServiceSettings(msgspec.Struct, frozen=True):
+    """Where the trader finds its services. ``rest`` None is the venue's own address."""
+
+    rest: str | None
+    ws: str
+    triton: str
+    repository: Path
+    model: str
+    home: Path
+    keys: Keys
+    stop_on_tape_end: bool = False
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What one run did, for the command line and the report."""
+
+    run: str
+    events: int
+    requests: int
+    failures: int
+    fallbacks: int
+    quarantined: int
+    gaps: int
+    orders: int
+    net_pnl: float
+    fees: float
+    flat: bool
+
+
+async def trade_paper(settings: ServiceSettings, config: TraderConfig) -> Summary:
+    """Trade against the venue at ``settings.rest`` until it ends, SIGINT or SIGTERM; returns what happened.
+
+    Raises
+    ------
+    CryptoScalpError
+        A service does not answer, a bundle is unfit, or Triton computes something else than the bundle says.
+    """
+    clock = Clock()
+    kernel.warm_up()
+    version = latest_version(settings.repository, settings.model)
+    folder = settings.repository / settings.model / str(version)
+    manifest = load_manifest(folder, SCHEMA_ID)
+    local = LocalScorer(folder / MODEL_FILE, settings.model, version)
+    lanes = await open_lanes(settings.triton, config.symbols, settings.model, version)
+    scorer = TritonScorer(lanes, local, config.score_deadline_ms / 1e3, clock.now_ns)
+    await check_known_answer(lanes[config.symbols[0]], manifest)
+    venue = BinanceVenue(settings.rest, settings.keys, Budget(clock.now_ns))
+    try:
+        await venue.open()
+        start = await _start_record(venue, config, manifest, clock)
+        trader = LiveTrader(
+            start, Run(settings.home), venue, scorer, settings.ws, clock, stop_on_tape_end=settings.stop_on_tape_end
+        )
+        _stop_on_signals(trader)
+        await trader.run()
+    finally:
+        scorer.close()
+        await venue.close()
+    return _summary(start, trader, scorer)
+
+
+def refuse_live() -> None:
+    """Live trading stays shut until keys, confirmation and the validation gate exist.
+
+    Raises
+    ------
+    ModeRefused
+        Always.
+    """
+    raise ModeRefused(
+        "mode live is shut: no validation gate (30 days out of sample) has passed", "use --mode paper until one has"
+    )
+
+
+async def open_lanes(url: str, symbols: Sequence[str], model: str, version: int) -> dict[str, TritonLane]:
+    """One connected lane per symbol; raises ConnectionRefused when nobody listens at ``url``."""
+    lanes = {symbol: TritonLane(url, model, version) for symbol in symbols}
+    try:
+        await asyncio.gather(*(lane.open() for lane in lanes.values()))
+    except OSError as error:
+        raise ConnectionRefused(f"Triton does not answer at {url}", "start it with `cryptoscalp serve`") from error
+    return lanes
+
+
+async def check_known_answer(lane: TritonLane, manifest: Manifest) -> None:
+    """Ask Triton the bundle's recorded question; raises ConnectionRefused when the answer is another."""
+    done: asyncio.Future[tuple[np.ndarray | None, str]] = asyncio.get_running_loop().create_future()
+    x = np.array(manifest.known_answer.x, dtype=np.float32)
+    lane.infer(x.tobytes(), lambda proba, reason: done.set_result((proba, reason)))
+    proba, reason = await asyncio.wait_for(done, timeout=5.0)
+    diff = float("inf") if proba is None else float(np.abs(proba - np.array(manifest.known_answer.proba)).max())
+    if not diff <= KNOWN_ANSWER_TOLERANCE:
+        raise ConnectionRefused(
+            f"Triton answers {manifest.name} version {manifest.version} wrongly (difference {diff:g} {reason})",
+            "restart it with `cryptoscalp serve`; check .venv-triton has numpy 1.26",
+        )
+
+
+async def _start_record(venue: BinanceVenue, config: TraderConfig, manifest: Manifest, clock: Clock) -> Start:
+    instruments = await venue.instruments(config.symbols)
+    account = await venue.account(clock.now_ns)
+    if account.positions:
+        raise ModeRefused(
+            f"the account holds {', '.join(account.positions)} already", "close these positions, then start again"
+        )
+    return Start(
+        ts_ns=clock.now_ns(),
+        run_id=f"cs{int(time.time()):x}",
+        config=config,
+        instruments=instruments,
+        schema_id=SCHEMA_ID,
+        model=manifest.name,
+        model_version=manifest.version,
+        model_sha256=manifest.sha256[MODEL_FILE],
+        promoted=manifest.gate.promoted,
+        balance=account.balance,
+    )
+
+
+def _stop_on_signals(trader: LiveTrader) -> None:
+    loop = asyncio.get_running_loop()
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(sign, trader.stop, sign.name)
+    loop.add_signal_handler(signal.SIGUSR1, trader.kill, False, "SIGUSR1")
+    loop.add_signal_handler(signal.SIGUSR2, trader.kill, True, "SIGUSR2")
+
+
+def _summary(start: Start, trader: LiveTrader, scorer: TritonScorer) -> Summary:
+    books = trader.engine.books
+    return Summary(
+        run=start.run_id,
+        events=sum(m.frames for m in books.markets.values()),
+        requests=scorer.requests,
+        failures=scorer.failures,
+        fallbacks=scorer.fallbacks,
+        quarantined=sum(m.quarantined for m in books.markets.values()),
+        gaps=sum(m.gaps for m in books.markets.values()),
+        orders=trader.engine.orders_sent,
+        net_pnl=float(books.ledger.balance - start.balance),
+        fees=float(books.ledger.fees),
+        flat=books.flat,
+    )

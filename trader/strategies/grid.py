@@ -1,0 +1,63 @@
+"""From wishes to the venue's grid, and from a feature row to what strategies ask of it: the one place that knows names."""
+
+from math import floor, sqrt
+from typing import Final
+
+from features.parameters import PARAMETERS, SECOND_NS, span
+from features.schema import INDEX
+from trader.view import View
+
+_VOLATILITY: Final = INDEX[f"volatility_{span(PARAMETERS.volatility_ns)}_bps"]
+_VOLATILITY_S: Final = PARAMETERS.volatility_ns / SECOND_NS
+_OFI: Final = INDEX[f"ofi_{span(PARAMETERS.ofi_ns)}"]
+_FLOW: Final = INDEX[f"flow_{span(PARAMETERS.flow_ns)}"]
+_DAY_S: Final = 86_400.0
+
+
+def _whole(ratio: float) -> int:
+    """Largest whole number not above a quotient of two decimals, which as floats may come out a few roundings too low."""
+    return floor(ratio + 1e-9 + abs(ratio) * 1e-15)
+
+
+def mid_px(view: View) -> float:
+    """Middle of the touch."""
+    return 0.5 * (view.bid_px + view.ask_px)
+
+
+def spread_bps(view: View) -> float:
+    """Touch spread over the mid, in basis points."""
+    return (view.ask_px - view.bid_px) / mid_px(view) * 10_000.0
+
+
+def sigma_bps(view: View, horizon_s: float) -> float:
+    """Standard deviation of the log return over ``horizon_s``, from the row's realized volatility (square-root scaling)."""
+    return view.features[_VOLATILITY] * sqrt(horizon_s / _VOLATILITY_S)
+
+
+def vol_day(view: View) -> float:
+    """The row's realized volatility scaled to one day, a ratio. Of the last seconds only, hence far noisier than the gate's."""
+    return sigma_bps(view, _DAY_S) / 10_000.0
+
+
+def flow_agrees(view: View, side: int) -> bool:
+    """Whether order-flow imbalance and signed trade flow both point to ``side``."""
+    return view.features[_OFI] * side > 0 and view.features[_FLOW] * side > 0
+
+
+def tick_below(px: float, tick_size: float) -> float:
+    """Highest grid price not above ``px``.
+
+    >>> tick_below(100.17, 0.1), tick_below(0.3, 0.1)
+    (100.10000000000001, 0.30000000000000004)
+    """
+    return _whole(px / tick_size) * tick_size
+
+
+def tick_above(px: float, tick_size: float) -> float:
+    """Lowest grid price not below ``px``."""
+    return -tick_below(-px, tick_size)
+
+
+def lot_below(qty: float, lot_size: float) -> float:
+    """Largest multiple of the lot not above ``qty``."""
+    return _whole(qty / lot_size) * lot_size
