@@ -161,7 +161,7 @@ def _valkey_binary() -> Path:
 
 
 def _start_valkey(home: Path, port: int) -> Redis:
-    """With an append-only file in ``<home>/redis``: a clean restart finds everything, a crash all but the last second."""
+    """Keeps an append-only file in ``<home>/redis``: a restart finds everything, after a crash all but the last 1 s."""
     folder = home / "redis"
     folder.mkdir(parents=True, exist_ok=True)
     settings = {"port": port, "bind": "127.0.0.1", "dir": folder, "appendonly": "yes", "save": "60 1"}

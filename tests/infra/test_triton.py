@@ -20,6 +20,14 @@ from tests.infra.models import FEATURES, MEMBERS, WINDOW, rows, write_model
 pytestmark = pytest.mark.integration
 
 
+def wait_gone(pgid: int, timeout_s: float = 5.0) -> bool:
+    """Whether a process group is empty, at the latest after ``timeout_s``: killed processes end in the kernel's time."""
+    deadline = time.monotonic() + timeout_s
+    while group_members(pgid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not group_members(pgid)
+
+
 def group_members(pgid: int) -> list[int]:
     """Live processes of a process group, zombies aside."""
     found = []
@@ -46,7 +54,7 @@ def server(repository, tmp_path_factory):
     with triton_server(repository, tmp_path_factory.mktemp("a home"), ["scalper"]) as running:
         pid = running.pid
         yield running
-    assert group_members(pid) == []
+    assert wait_gone(pid)
     assert not list(Path("/dev/shm").glob(f"cryptoscalp_{os.getpid()}_{running.http_url.rpartition(':')[2]}_*"))
 
 
@@ -152,7 +160,7 @@ def test_a_killed_server_is_reported_dead_and_its_helpers_go_with_it(repository,
     os.kill(pid, 9)
     server.stop()
     assert not server.alive()
-    assert group_members(pid) == []
+    assert wait_gone(pid)
     with pytest.raises(TritonDeadError, match="does not answer"):
         known_answer(server.http_url, "scalper", 1, rows(1), np.zeros((1, 3)))
 
