@@ -190,7 +190,7 @@ def check_volatility(intent: Intent, account: AccountView, market: MarketView, l
 def _volatility(intent: Intent, stake: Stake, account: AccountView, market: MarketView, limits: Limits) -> Verdict:
     layer, depth_usd = "volatility", market.depth_usd
     refused = (
-        between(layer, "STALE_MARKET", market.age_ms, limits.max_age_ms)
+        between(layer, "STALE_MARKET", market.age_ms, limits.max_market_age_ms)
         or _crossed(layer, market)
         or between(layer, "VOLATILITY_CAP", market.vol_day, limits.max_vol_day)
         or between(layer, "SPREAD_CAP", market.spread_bps, limits.max_spread_bps)

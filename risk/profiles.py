@@ -60,7 +60,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_spread_bps: float = 10.0
     min_volume_24h_usd: float = 1_000_000.0
     max_depth_share: float = 0.10
-    max_age_ms: float = 2_000.0
+    max_market_age_ms: float = 2_000.0
     max_pair_correlation: float = 0.70
     min_pair_exposure: float = 0.02
     max_concentration: float = 0.30

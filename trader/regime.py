@@ -1,4 +1,4 @@
-"""Market regime from mid price, volatility and the event clock alone: detectors vote, hysteresis keeps it from flickering.
+"""Market regime from mid price, volatility and the event clock: detectors vote, hysteresis keeps it from flickering.
 
 - *trend*: distance of a fast from a slow average of log price, divided by the standard deviation it has for a random
   walk of the current volatility (``tau`` 30 s and 300 s): a z-score. The same of slow against long (1,800 s) tells a
@@ -47,7 +47,7 @@ PARAMS: Final = RegimeParams()
 
 
 class RegimeState(msgspec.Struct, frozen=True):
-    """Everything remembered. Averages are of log mid; ``ts_ns`` is the last bucket used; ``window`` None before any price."""
+    """What is remembered: averages of log mid, ``ts_ns`` of the last bucket used; no ``window`` before the first price."""
 
     ts_ns: int
     fast: float
@@ -156,7 +156,7 @@ def _trending(state: RegimeState, vol: float, params: RegimeParams) -> Regime:
 
 
 def _z(distance: float, vol_day: float, short_s: float, long_s: float) -> float:
-    """Distance of two exponential averages over its deviation for Brownian motion: var = v^2 (l - s)^2 / (2 (l + s))."""
+    """Distance of two exponential averages over its deviation in Brownian motion: var = v^2 (l - s)^2 / (2 (l + s))."""
     return distance / (vol_day * (long_s - short_s) / sqrt(2.0 * (long_s + short_s) * _DAY_S))
 
 

@@ -1,4 +1,4 @@
-"""Two small streaming statistics the detectors share. Pure: each update returns a new state. Clocks are event time, in ns."""
+"""Two small streaming statistics the detectors share. Pure: each update returns a new state. Clocks are event time."""
 
 from math import exp, isfinite
 
@@ -48,7 +48,7 @@ def update_extremes(window: Extremes, px: float, ts_ns: int, span_ns: int) -> Ex
 
 
 def ewma(mean: float | None, value: float | None, age_s: float, tau_s: float) -> float | None:
-    """Mean decayed by ``exp(-age / tau)`` (Eckner 2012, next-point scheme); a missing or broken value leaves it as it is.
+    """Mean decayed by ``exp(-age / tau)`` (Eckner 2012, next-point scheme); a missing or broken value leaves it.
 
     >>> ewma(None, 2.0, 1.0, 10.0), round(ewma(2.0, 4.0, 10.0, 10.0), 3), ewma(2.0, None, 1.0, 10.0)
     (2.0, 3.264, 2.0)

@@ -9,7 +9,8 @@ from trader.view import PositionState, View
 
 
 class ExitParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Distances in basis points of the entry price. The stop is ``stop_targets`` targets away, times the regime's ``stop_x``.
+    """Distances in basis points of the entry price. The stop lies ``stop_targets`` targets away, times the ``stop_x``
+    of the regime.
 
     The trailing stop wakes once the position has gained ``trail_arm_bps``, and lies ``trail_sigmas`` deviations of
     ``trail_horizon_s`` (but at least ``trail_min_bps``) behind the best mid.

@@ -1,4 +1,4 @@
-"""From wishes to the venue's grid, and from a feature row to what strategies ask of it: the one place that knows names."""
+"""Wishes on the venue's grid, and what strategies ask of a feature row: the one place that knows feature names."""
 
 from math import floor, sqrt
 from typing import Final
@@ -15,7 +15,7 @@ _DAY_S: Final = 86_400.0
 
 
 def _whole(ratio: float) -> int:
-    """Largest whole number not above a quotient of two decimals, which as floats may come out a few roundings too low."""
+    """Largest whole number not above a quotient of two decimals; as floats it may come out roundings too low."""
     return floor(ratio + 1e-9 + abs(ratio) * 1e-15)
 
 
@@ -30,12 +30,12 @@ def spread_bps(view: View) -> float:
 
 
 def sigma_bps(view: View, horizon_s: float) -> float:
-    """Standard deviation of the log return over ``horizon_s``, from the row's realized volatility (square-root scaling)."""
+    """Standard deviation of the log return over ``horizon_s``, from the row's realized volatility, scaled by the root."""
     return view.features[_VOLATILITY] * sqrt(horizon_s / _VOLATILITY_S)
 
 
 def vol_day(view: View) -> float:
-    """The row's realized volatility scaled to one day, a ratio. Of the last seconds only, hence far noisier than the gate's."""
+    """The row's realized volatility scaled to one day: of the last seconds only, far noisier than the gate's."""
     return sigma_bps(view, _DAY_S) / 10_000.0
 
 

@@ -10,12 +10,13 @@ import msgspec
 
 from risk.profiles import PROFILES
 from risk.types import Intent
-from trader.strategies.grid import lot_below, mid_px, sigma_bps, spread_bps, tick_above, tick_below, vol_day
+from trader.strategies.filters import Filters, passes
+from trader.strategies.grid import lot_below, mid_px, sigma_bps, tick_above, tick_below
 from trader.view import Score, View
 
 
 class MarketMakingParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``quote_equity`` and ``max_inventory`` are shares of equity in notional; ``risk_aversion`` is gamma, per basis point.
+    """``quote_equity`` and ``max_inventory`` are shares of equity in notional; ``risk_aversion`` is gamma, per bps.
 
     A side is quoted while the probability of a move against it is at most ``max_adverse`` and the direction points
     against it by at most ``max_against``. ``stop_bps`` is what the exits will let a fill lose at most in a normal
@@ -29,10 +30,8 @@ class MarketMakingParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     half_spread_bps: float = 0.0
     max_adverse: float = 0.35
     max_against: float = 0.20
-    max_vol_day: float = 0.05
-    max_spread_bps: float = 10.0
-    min_volume_24h_usd: float = 1_000_000.0
     stop_bps: float = 40.0
+    filters: Filters = Filters()
 
 
 def quotes(view: View, params: MarketMakingParams) -> tuple[Intent, ...]:
@@ -40,7 +39,7 @@ def quotes(view: View, params: MarketMakingParams) -> tuple[Intent, ...]:
 
     ``confidence`` of a quote is the probability that the mid does not move against it.
     """
-    if view.score is None or not _quotable(view, params):
+    if view.score is None or not passes(view, params.filters):
         return ()
     inventory = _inventory(view, params)
     reservation_px = mid_px(view) * (1.0 - skew_bps(view, params, inventory) / 10_000.0)
@@ -52,18 +51,6 @@ def skew_bps(view: View, params: MarketMakingParams, inventory: float) -> float:
     """How far the reservation price lies below the mid: ``inventory * gamma * sigma^2`` over the horizon."""
     sigma = sigma_bps(view, params.horizon_s)
     return inventory * params.risk_aversion * sigma * sigma
-
-
-def _quotable(view: View, params: MarketMakingParams) -> bool:
-    volume = view.volume_24h_usd
-    return (
-        0.0 < view.bid_px < view.ask_px
-        and view.equity > 0.0
-        and spread_bps(view) <= params.max_spread_bps
-        and vol_day(view) <= params.max_vol_day
-        and volume is not None
-        and volume >= params.min_volume_24h_usd
-    )
 
 
 def _inventory(view: View, params: MarketMakingParams) -> float:

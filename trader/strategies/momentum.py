@@ -5,7 +5,8 @@ import msgspec
 from risk.profiles import CONSERVATIVE, PROFILES, Limits
 from risk.sizing import SizingParams, base_qty
 from risk.types import Intent
-from trader.strategies.grid import flow_agrees, lot_below, spread_bps, vol_day
+from trader.strategies.filters import Filters, passes
+from trader.strategies.grid import flow_agrees, lot_below, vol_day
 from trader.view import Score, View
 
 
@@ -14,18 +15,16 @@ class MomentumParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     min_confidence: float = 0.70
     min_direction: float = 0.20
-    max_vol_day: float = 0.05
-    max_spread_bps: float = 10.0
-    min_volume_24h_usd: float = 1_000_000.0
     target_bps: float = 20.0
     stop_bps: float = 40.0
     sizing: SizingParams = SizingParams()
     limits: Limits = CONSERVATIVE
+    filters: Filters = Filters()
 
 
 def entry(view: View, params: MomentumParams) -> Intent | None:
-    """A post-only entry in the score's direction; None without a fresh score, outside the filters or with a position open."""
-    if view.score is None or view.position is not None or not _enterable(view, params):
+    """A post-only entry in the score's direction; None without a fresh score, outside the filters or when holding."""
+    if view.score is None or view.position is not None or not passes(view, params.filters):
         return None
     side = 1 if view.score.direction > 0 else -1
     if not _convinced(view, view.score, side, params):
@@ -46,18 +45,6 @@ def entry(view: View, params: MomentumParams) -> Intent | None:
         reason=f"direction={view.score.direction:.2f}",
         confidence=confidence,
         stop_bps=params.stop_bps * PROFILES[view.regime].stop_x,
-    )
-
-
-def _enterable(view: View, params: MomentumParams) -> bool:
-    volume = view.volume_24h_usd
-    return (
-        0.0 < view.bid_px < view.ask_px
-        and view.equity > 0.0
-        and spread_bps(view) <= params.max_spread_bps
-        and vol_day(view) <= params.max_vol_day
-        and volume is not None
-        and volume >= params.min_volume_24h_usd
     )
 
 
