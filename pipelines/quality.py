@@ -37,7 +37,10 @@ DEPTH_SCHEMA: Final = {
     "min_qty": pl.Float64,
 }
 QUARANTINE_SCHEMA: Final = {"symbol": pl.String, "ts_recv": pl.Int64, "reason": pl.String, "detail": pl.String}
+JUMP_BPS: Final = 1_000
+BOUNCE: Final = 20
 _VALUES: Final = ("a", "b", "c", "d")
+_QUOTE_NAMES: Final = {"bid_px": "a", "bid_qty": "b", "ask_px": "c", "ask_qty": "d"}
 
 
 def reasons() -> pl.Expr:
@@ -100,8 +103,8 @@ def _quote_expectations(gxe: Any) -> list[Any]:
         gxe.ExpectColumnPairValuesAToBeGreaterThanB(column_A="ask_px", column_B="bid_px", or_equal=True),
         gxe.ExpectColumnValuesToBeBetween(column="bid_qty", min_value=0, strict_min=True),
         gxe.ExpectColumnValuesToBeBetween(column="ask_qty", min_value=0, strict_min=True),
-        gxe.ExpectColumnValuesToBeBetween(column="spread_bps", max_value=1_000, mostly=0.99),
-        gxe.ExpectColumnValuesToBeBetween(column="jump_bps", min_value=-1_000, max_value=1_000, mostly=0.999),
+        gxe.ExpectColumnValuesToBeBetween(column="excess_spread_bps", max_value=JUMP_BPS, mostly=0.99),
+        gxe.ExpectColumnValuesToBeBetween(column="jump_bps", max_value=JUMP_BPS, mostly=0.999),
         gxe.ExpectColumnValuesToBeBetween(column="update_id_step", min_value=0, mostly=0.95),
     ]
 
@@ -113,7 +116,7 @@ def _trade_expectations(gxe: Any) -> list[Any]:
         gxe.ExpectColumnValuesToBeBetween(column="qty", min_value=0, strict_min=True),
         gxe.ExpectColumnValuesToBeInSet(column="side", value_set=[-1, 1]),
         gxe.ExpectColumnValuesToBeUnique(column="trade_id"),
-        gxe.ExpectColumnValuesToBeBetween(column="jump_bps", min_value=-1_000, max_value=1_000, mostly=0.999),
+        gxe.ExpectColumnValuesToBeBetween(column="jump_bps", max_value=JUMP_BPS, mostly=0.999),
     ]
 
 
@@ -139,25 +142,33 @@ SUITES: Final = {"quote": _quote_expectations, "trade": _trade_expectations, "de
 
 
 def quote_table(clean: pl.DataFrame) -> pl.DataFrame:
-    """Quotes of one symbol under their own names, with ``spread_bps``, ``jump_bps`` and ``update_id_step``."""
-    mid_px = (pl.col("bid_px") + pl.col("ask_px")) / 2
-    return (
-        clean.filter(pl.col("kind") == QUOTE)
-        .select(
-            "ts_recv", "ts_event", bid_px="a", bid_qty="b", ask_px="c", ask_qty="d", update_id_step=pl.col("seq").diff()
-        )
-        .with_columns(
-            spread_bps=1e4 * (pl.col("ask_px") - pl.col("bid_px")) / mid_px,
-            jump_bps=1e4 * (mid_px / mid_px.shift() - 1),
-        )
+    """Quotes of one symbol under their own names, with three derived columns that mean the same at any price and tick.
+
+    ``excess_spread_bps`` and ``jump_bps`` are the spread and the move of the mid beyond ``BOUNCE`` median spreads;
+    ``update_id_step`` is the difference to the id before.
+    """
+    spread_bps = 2e4 * (pl.col("ask_px") - pl.col("bid_px")) / (pl.col("bid_px") + pl.col("ask_px"))
+    quotes = clean.filter(pl.col("kind") == QUOTE).select("ts_recv", "ts_event", "seq", **_QUOTE_NAMES)
+    return quotes.select(
+        *(name for name in quotes.columns if name != "seq"),
+        excess_spread_bps=spread_bps - BOUNCE * spread_bps.median(),
+        update_id_step=pl.col("seq").diff(),
+        jump_bps=_jump_bps((pl.col("bid_px") + pl.col("ask_px")) / 2) - BOUNCE * spread_bps.median(),
     )
 
 
 def trade_table(clean: pl.DataFrame) -> pl.DataFrame:
-    """Trades of one symbol under their own names, with ``jump_bps``."""
+    """Trades of one symbol under their own names, with ``jump_bps``: the move beyond ``BOUNCE`` median moves."""
     trades = clean.filter(pl.col("kind") == TRADE)
-    jump_bps = 1e4 * (pl.col("a") / pl.col("a").shift() - 1)
-    return trades.select("ts_recv", "ts_event", px="a", qty="b", side="c", trade_id="seq", jump_bps=jump_bps)
+    moves = _jump_bps(pl.col("a"))
+    usual = moves.filter(moves > 0).median().fill_null(0.0)
+    return trades.select(
+        "ts_recv", "ts_event", px="a", qty="b", side="c", trade_id="seq", jump_bps=moves - BOUNCE * usual
+    )
+
+
+def _jump_bps(px: pl.Expr) -> pl.Expr:
+    return 1e4 * (px / px.shift() - 1).abs()
 
 
 def depth_table(depth: pl.DataFrame) -> pl.DataFrame:

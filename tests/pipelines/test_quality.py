@@ -112,7 +112,7 @@ def test_good_quotes_and_trades_pass_their_suites():
         pytest.param([], "expect_table_row_count_to_be_between", id="no quote at all"),
         pytest.param([quote(bid=11.0, ask=10.0)], "expect_column_pair_values_a_to_be_greater_than_b", id="crossed"),
         pytest.param([quote(bid=-1.0)], "expect_column_values_to_be_between(column=bid_px", id="negative"),
-        pytest.param([quote(ask=20.0)], "expect_column_values_to_be_between(column=spread_bps", id="huge spread"),
+        pytest.param([quote()] * 9 + [quote(ask=900.0)], "between(column=excess_spread_bps", id="huge spread"),
         pytest.param([quote(bid=5, ask=5.1), quote()] * 9, "between(column=jump_bps", id="prices jump about"),
         pytest.param([quote(seq=9), quote(seq=1)], "between(column=update_id_step", id="ids run backwards"),
     ],
