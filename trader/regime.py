@@ -47,7 +47,7 @@ PARAMS: Final = RegimeParams()
 
 
 class RegimeState(msgspec.Struct, frozen=True):
-    """What is remembered: averages of log mid, ``ts_ns`` of the last bucket used; no ``window`` before the first price."""
+    """What is remembered: averages of log mid, ``ts_ns`` of the last bucket; no ``window`` before the first price."""
 
     ts_ns: int
     fast: float
@@ -72,12 +72,13 @@ def update_regime(
     """Take in one mid price at event time ``ts_ns``; at most one evaluation per bucket.
 
     ``vol_day`` is realized volatility scaled to one day; while it is None (or broken) only price falls are judged.
-    Broken prices and time that runs backwards are ignored.
+    Broken prices are ignored. A clock set back by less than ``forget_s`` is waited out; a longer step either way begins
+    anew, in NORMAL.
     """
-    if ts_ns - state.ts_ns < params.bucket_ms * 1_000_000 or not 0.0 < mid_px < float("inf"):
+    age_ns, forget_ns = ts_ns - state.ts_ns, params.forget_s * SECOND_NS
+    if -forget_ns <= age_ns < params.bucket_ms * 1_000_000 or not 0.0 < mid_px < float("inf"):
         return state, state.regime
-    age_s = (ts_ns - state.ts_ns) / SECOND_NS
-    if state.window is None or age_s > params.forget_s:
+    if state.window is None or abs(age_ns) > forget_ns:
         state = _restart(mid_px, ts_ns)
         return state, state.regime
     state = _observe(state, state.window, log(mid_px), mid_px, vol_day, ts_ns, params)

@@ -6,7 +6,7 @@ day)``.
 """
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations_with_replacement
 from math import log, sqrt
 from typing import Final
 
@@ -37,7 +37,9 @@ class RiskInputs(msgspec.Struct):
     step: int | None
     mids: dict[str, float]
     sampled: dict[str, float]
-    steps: dict[str, float]
+    seen: dict[str, int]
+    steps: dict[str, int]
+    pairs: dict[str, tuple[str, str]]
     weights: dict[str, float]
     products: dict[str, float]
     vols_day: dict[str, float]
@@ -46,23 +48,27 @@ class RiskInputs(msgspec.Struct):
 
 def init_inputs(params: RiskInputParams | None = None) -> RiskInputs:
     """The state before the first price: nothing is known."""
-    return RiskInputs(params or RiskInputParams(), None, {}, {}, {}, {}, {}, {}, {})
+    return RiskInputs(params or RiskInputParams(), None, {}, {}, {}, {}, {}, {}, {}, {}, {})
 
 
 def update_inputs(state: RiskInputs, symbol: str, mid_px: float, ts_ns: int) -> None:
     """Take in one mid price at event time ``ts_ns``; estimates move only when the grid steps.
 
-    Broken prices are ignored; time that runs backwards counts as the newest time seen.
+    Broken prices are ignored. A clock set back by less than ``forget_s`` counts as the newest time seen; a longer step
+    either way begins anew, and so does a symbol that was silent for longer.
     """
     if not 0.0 < mid_px < float("inf"):
         return
-    step = ts_ns // (state.params.grid_ms * 1_000_000)
-    if state.step is None:
+    step, forget = ts_ns // (state.params.grid_ms * 1_000_000), _forget_steps(state)
+    if state.step is None or abs(step - state.step) > forget:
+        _forget(state, tuple(state.mids))
         state.step = step
     elif step > state.step:
+        _forget(state, [s for s, seen in state.seen.items() if step - seen > forget])
         _advance(state, step - state.step)
         state.step = step
     state.mids[symbol] = log(mid_px)
+    state.seen[symbol] = state.step
 
 
 def vol_day(state: RiskInputs, symbol: str) -> float | None:
@@ -70,37 +76,53 @@ def vol_day(state: RiskInputs, symbol: str) -> float | None:
     return state.vols_day.get(symbol)
 
 
+def _forget_steps(state: RiskInputs) -> float:
+    return state.params.forget_s * 1_000 / state.params.grid_ms
+
+
+def _forget(state: RiskInputs, symbols: Sequence[str]) -> None:
+    if not symbols:
+        return
+    for symbol in symbols:
+        for by_symbol in (state.mids, state.sampled, state.steps, state.seen):
+            by_symbol.pop(symbol, None)
+    gone = [key for key, pair in state.pairs.items() if pair[0] in symbols or pair[1] in symbols]
+    for key in gone:
+        del state.pairs[key], state.weights[key], state.products[key]
+    state.vols_day = {s: vol for s, vol in state.vols_day.items() if s not in symbols}
+    state.correlations = {key: rho for key, rho in state.correlations.items() if key in state.pairs}
+
+
 def _advance(state: RiskInputs, steps: int) -> None:
-    """Close ``steps`` grid cells: the first carries the return, later ones were silent."""
-    if steps * state.params.grid_ms > state.params.forget_s * 1_000:
-        for memory in (state.sampled, state.steps, state.weights, state.products):
-            memory.clear()
+    """Close ``steps`` grid cells: the first carries the returns, the others were silent."""
     returns = {s: px - state.sampled[s] for s, px in state.mids.items() if s in state.sampled}
     state.sampled.update(state.mids)
-    for a in returns:
-        state.steps[a] = state.steps.get(a, 0.0) + steps
-    keys = [(a, a, a) for a in returns] + [(pair_key(a, b), a, b) for a, b in combinations(sorted(returns), 2)]
     keep = 0.5 ** (state.params.grid_ms / 1_000 / state.params.half_life_s)
-    for key, a, b in keys:
-        _decay(state, key, returns[a] * returns[b], keep, steps)
-    _publish(state, keys)
-
-
-def _decay(state: RiskInputs, key: str, product: float, keep: float, steps: int) -> None:
     silent = keep ** (steps - 1)
+    for symbol in returns:
+        state.steps[symbol] = state.steps.get(symbol, 0) + steps
+    for a, b in combinations_with_replacement(sorted(returns), 2):
+        key = pair_key(a, b)
+        state.pairs[key] = (a, b)
+        _decay(state, key, returns[a] * returns[b], keep, silent)
+    _publish(state)
+
+
+def _decay(state: RiskInputs, key: str, product: float, keep: float, silent: float) -> None:
     weight, total = state.weights.get(key, 0.0), state.products.get(key, 0.0)
-    first_weight, first_total = keep * weight + 1.0 - keep, keep * total + (1.0 - keep) * product
     # silent cells have return zero: they weigh, but add nothing
-    state.weights[key] = silent * first_weight + 1.0 - silent
-    state.products[key] = silent * first_total
+    state.weights[key] = silent * (keep * weight + 1.0 - keep) + 1.0 - silent
+    state.products[key] = silent * (keep * total + (1.0 - keep) * product)
 
 
-def _publish(state: RiskInputs, keys: Sequence[tuple[str, str, str]]) -> None:
+def _publish(state: RiskInputs) -> None:
     warm = {s for s, steps in state.steps.items() if steps >= state.params.warmup_steps}
     per_day = _DAY_NS / (state.params.grid_ms * 1_000_000)
-    means = {key: state.products[key] / state.weights[key] for key, a, b in keys if a in warm and b in warm}
-    state.vols_day = {a: sqrt(means[key] * per_day) for key, a, b in keys if a == b and key in means}
-    state.correlations = {key: _rho(means[key], means[a], means[b]) for key, a, b in keys if a != b and key in means}
+    means = {p: state.products[key] / state.weights[key] for key, p in state.pairs.items() if warm.issuperset(p)}
+    state.vols_day = {a: sqrt(mean * per_day) for (a, b), mean in means.items() if a == b}
+    state.correlations = {
+        pair_key(a, b): _rho(mean, means[a, a], means[b, b]) for (a, b), mean in means.items() if a != b
+    }
 
 
 def _rho(product: float, square_a: float, square_b: float) -> float:

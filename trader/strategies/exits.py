@@ -59,6 +59,8 @@ def trail_bps(view: View, params: ExitParams) -> float:
 
 def _gain_bps(position: PositionState, px: float) -> float:
     side = 1 if position.qty > 0 else -1
+    if not position.entry_px > 0:
+        return float("nan")
     return side * (px / position.entry_px - 1.0) * 10_000.0
 
 

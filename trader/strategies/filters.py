@@ -7,7 +7,7 @@ from trader.view import View
 
 
 class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``max_vol_day`` caps the feature row's volatility of the last seconds, scaled to one day (see ``grid.vol_day``)."""
+    """``max_vol_day`` caps the row's volatility of the last seconds, scaled to one day (``grid.vol_day``)."""
 
     max_vol_day: float = 0.05
     max_spread_bps: float = 10.0

@@ -30,7 +30,7 @@ def spread_bps(view: View) -> float:
 
 
 def sigma_bps(view: View, horizon_s: float) -> float:
-    """Standard deviation of the log return over ``horizon_s``, from the row's realized volatility, scaled by the root."""
+    """Standard deviation of the log return over ``horizon_s``, from the row's realized volatility (root scaling)."""
     return view.features[_VOLATILITY] * sqrt(horizon_s / _VOLATILITY_S)
 
 
