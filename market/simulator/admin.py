@@ -1,0 +1,123 @@
+"""The operator's door, ``/sim``: plant faults, read the truth. Not part of any venue's protocol, and unsigned."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from market.simulator.binance_face import BinanceFace
+from market.simulator.binance_messages import money, order_record, stop_record, text
+
+
+class Fault(msgspec.Struct, forbid_unknown_fields=True):
+    """One planted fault.
+
+    ``delay_ms``: market frames leave ``value`` ms late from now on (0 ends it). ``drop``: the next ``count`` market
+    frames of ``symbol`` are swallowed. ``disconnect_market``, ``disconnect_user``: sockets break without a close frame.
+    ``order_503_unknown``: the next ``count`` orders are carried out and answered with "503 Unknown error".
+    ``expire_listen_key``: the listen key ends now.
+    """
+
+    kind: str
+    value: float = 0.0
+    count: int = 1
+    symbol: str = ""
+
+
+def _delay(face: BinanceFace, fault: Fault) -> int:
+    face.hub.delay_s = max(0.0, fault.value / 1000)
+    return len(face.hub.sockets)
+
+
+def _drop(face: BinanceFace, fault: Fault) -> int:
+    face.player.drop_next[fault.symbol] += fault.count
+    return fault.count
+
+
+def _disconnect_market(face: BinanceFace, _fault: Fault) -> int:
+    return _break(list(face.hub.sockets))
+
+
+def _disconnect_user(face: BinanceFace, _fault: Fault) -> int:
+    return _break(list(face.hub.users))
+
+
+def _break(sockets: list[Any]) -> int:
+    for socket in sockets:
+        socket.drop()
+    return len(sockets)
+
+
+def _unknown_order(face: BinanceFace, fault: Fault) -> int:
+    face.unknown_orders += fault.count
+    return fault.count
+
+
+def _expire_listen_key(face: BinanceFace, _fault: Fault) -> int:
+    face.expire_listen_key()
+    return len(face.hub.users)
+
+
+KINDS: Final[dict[str, Callable[[BinanceFace, Fault], int]]] = {
+    "delay_ms": _delay,
+    "drop": _drop,
+    "disconnect_market": _disconnect_market,
+    "disconnect_user": _disconnect_user,
+    "order_503_unknown": _unknown_order,
+    "expire_listen_key": _expire_listen_key,
+}
+
+
+def plant(face: BinanceFace, body: bytes) -> dict[str, Any]:
+    """Plant a fault; what it affects. Raises ValueError when the request makes no sense."""
+    fault = msgspec.json.decode(body, type=Fault)
+    if fault.kind not in KINDS:
+        raise ValueError(f"unknown fault {fault.kind!r}; known: {', '.join(sorted(KINDS))}")
+    if fault.kind == "drop" and fault.symbol not in face.exchange.markets:
+        raise ValueError(f"unknown symbol {fault.symbol!r}")
+    return {"kind": fault.kind, "affected": KINDS[fault.kind](face, fault)}
+
+
+def state(face: BinanceFace) -> dict[str, Any]:
+    """The exchange's own truth, to compare a client's belief with."""
+    exchange, player, account = face.exchange, face.player, face.exchange.account
+    available = exchange.available()
+    markets = exchange.markets
+    return {
+        "started": player.started,
+        "finished": player.finished,
+        "frames_played": player.played,
+        "frames_quarantined": player.quarantined,
+        "max_lag_ms": player.max_lag_ns / 1e6,
+        "book_gaps": {symbol: market.ladder.gaps for symbol, market in markets.items()},
+        "wallet": money(account.wallet),
+        "available": money(available),
+        "fees_paid": money(account.fees_paid),
+        "funding_paid": money(account.funding_paid),
+        "realized_pnl": money(sum(p.realized_pnl for p in account.positions.values()) + 0 * account.wallet),
+        "unrealized_pnl": money(account.total_unrealized_pnl()),
+        "positions": {s: text(markets[s].instrument.qty(p.lots)) for s, p in account.positions.items()},
+        "orders": [order_record(markets[o.symbol].instrument, o) for o in exchange.orders.values()],
+        "open_orders": [order.client_id for order in exchange.open_orders()],
+        "stops": [stop_record(markets[s.request.symbol].instrument, s) for s in exchange.stops.all.values()],
+        "fills": len(exchange.fills),
+        "events_sent": face.events_sent,
+        "market_sockets": len(face.hub.sockets),
+        "user_sockets": len(face.hub.users),
+    }
+
+
+def routes(face: BinanceFace) -> list[web.RouteDef]:
+    """The admin endpoints."""
+
+    async def faults(request: web.Request) -> web.Response:
+        try:
+            return web.json_response(plant(face, await request.read()))
+        except (ValueError, msgspec.MsgspecError) as error:
+            return web.json_response({"error": str(error)}, status=400)
+
+    async def read_state(_request: web.Request) -> web.Response:
+        return web.json_response(state(face))
+
+    return [web.post("/sim/faults", faults), web.get("/sim/state", read_state)]

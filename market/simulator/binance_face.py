@@ -1,0 +1,134 @@
+"""What Binance's REST and WebSocket faces share: the exchange, its time, the account's keys, and planted faults."""
+
+import secrets
+import time
+from collections.abc import Callable
+from random import Random
+from typing import Any, Final
+
+import msgspec
+
+from market.simulator import binance_messages as messages
+from market.simulator.binance_auth import ApiError, Credentials
+from market.simulator.binance_limits import Limits
+from market.simulator.errors import Reason, Reject
+from market.simulator.exchange import Exchange
+from market.simulator.hub import Hub
+from market.simulator.player import Player
+from market.simulator.reports import AccountReport, OrderReport, Report
+
+LISTEN_KEY_S: Final = 3_600.0
+KEY_CHARACTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+
+def wall_ms() -> int:
+    """Wall clock in milliseconds: what request signatures are checked against."""
+    return time.time_ns() // 1_000_000
+
+
+def credentials_of(seed: int) -> Credentials:
+    """The key pair of the simulated account, the same for the same seed; it opens nothing but this loopback server."""
+    random = Random(f"credentials {seed}")
+    return Credentials(*("".join(random.choices(KEY_CHARACTERS, k=64)) for _ in range(2)))
+
+
+class BinanceFace:
+    """State of the Binance USD-M protocol around one exchange."""
+
+    def __init__(self, exchange: Exchange, player: Player, hub: Hub, credentials: Credentials) -> None:
+        self.exchange, self.player, self.hub, self.credentials = exchange, player, hub, credentials
+        self.limits = Limits()
+        self.unknown_orders = 0
+        self.listen_key: str | None = None
+        self.listen_key_due_s = 0.0
+        self.events_sent: dict[str, int] = {}
+        exchange.emit = self.report
+
+    # -- user stream --------------------------------------------------------------------------------------------------
+
+    def report(self, report: Report) -> None:
+        """Send a report of the exchange to the user stream."""
+        if isinstance(report, OrderReport):
+            self._tell(messages.order_event(self.exchange, report))
+        elif isinstance(report, AccountReport):
+            self._tell(messages.account_event(self.exchange, report))
+        else:
+            self._tell(messages.stop_event(self.exchange, report))
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        self.events_sent[event["e"]] = self.events_sent.get(event["e"], 0) + 1
+        self.hub.tell_users(msgspec.json.encode(event))
+
+    def open_listen_key(self) -> str:
+        """The account's listen key, valid for an hour from now; a live one is extended."""
+        if self.listen_key is None or time.monotonic() >= self.listen_key_due_s:
+            self.listen_key = secrets.token_hex(32)
+        self.listen_key_due_s = time.monotonic() + LISTEN_KEY_S
+        return self.listen_key
+
+    def keep_listen_key(self) -> str:
+        """Extend the listen key; one that expired is gone."""
+        if self.listen_key is None:
+            raise ApiError(-1125, "This listenKey does not exist.")
+        return self.open_listen_key()
+
+    def expire_listen_key(self) -> None:
+        """End the listen key: its sockets are told."""
+        key, self.listen_key = self.listen_key, None
+        if key is not None:
+            self._tell({"e": "listenKeyExpired", "E": wall_ms(), "listenKey": key})
+
+    def tick(self) -> None:
+        """Let time-outs happen."""
+        if self.listen_key is not None and time.monotonic() >= self.listen_key_due_s:
+            self.expire_listen_key()
+
+
+def api_error(face: BinanceFace, reject: Reject, symbol: str) -> ApiError:
+    """A refusal of the exchange in Binance's codes."""
+    code, message = messages.CODES[reject.reason]
+    if reject.reason is Reason.NOTIONAL:
+        market = face.exchange.markets.get(symbol)
+        message = message.format(notional="" if market is None else messages.text(market.instrument.min_notional))
+    return ApiError(code, message)
+
+
+class Route(msgspec.Struct, frozen=True):
+    """One REST call. ``handler`` runs when the request reaches the exchange if it ``travels``, else at once.
+
+    ``security`` is ``none``, ``key`` or ``signed``; ``weight_all`` is the weight without a symbol when that differs.
+    """
+
+    handler: Callable[[BinanceFace, dict[str, str]], Any]
+    weight: int
+    security: str = "signed"
+    travels: bool = False
+    new_orders: bool = False
+    weight_all: int | None = None
+
+
+def require(params: dict[str, str], name: str) -> str:
+    """A mandatory parameter."""
+    value = params.get(name)
+    if not value:
+        raise ApiError(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
+    return value
+
+
+def boolean(params: dict[str, str], name: str) -> bool:
+    """An optional ``true`` or ``false``."""
+    value = params.get(name, "false").lower()
+    if value not in ("true", "false"):
+        raise ApiError(-1130, f"Data sent for parameter '{name}' is not valid.")
+    return value == "true"
+
+
+def integer(params: dict[str, str], name: str, default: int | None = None) -> int:
+    """A whole number, not negative."""
+    text = params.get(name, "")
+    if not text and default is not None:
+        return default
+    text = require(params, name)
+    if not (text.isascii() and text.isdigit() and len(text) <= 19):
+        raise ApiError(-1130, f"Data sent for parameter '{name}' is not valid.")
+    return int(text)

@@ -1,0 +1,209 @@
+"""Plays the recorded market in real time into the exchange and its sockets; client requests arrive in that time."""
+
+import asyncio
+import heapq
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from itertools import count, islice
+from typing import Any, Final
+
+from market.codecs.binance import decode
+from market.errors import FrameError
+from market.events import Depth, Trade
+from market.simulator import wire
+from market.simulator.exchange import Exchange
+from market.simulator.hub import Hub
+from market.tape import Frame
+
+BATCH: Final = 200
+LOOK_AHEAD: Final = 5_000
+IDLE_S: Final = 0.05
+MIN_WAIT_S: Final = 0.001
+
+
+class Player:
+    """The exchange's time.
+
+    Tape time stands still at the first frame until ``start``; then it runs ``speed`` times as fast as the wall clock.
+    Requests reach the exchange ``latency_ns`` of tape time after they were made, between the frames of that moment.
+    """
+
+    def __init__(self, frames: Iterator[Frame], exchange: Exchange, hub: Hub, speed: float, latency_ns: int) -> None:
+        self.exchange, self.hub, self.speed, self.latency_ns = exchange, hub, speed, latency_ns
+        self.played = self.quarantined = self.max_lag_ns = 0
+        self.started = self.finished = False
+        self.drop_next: Counter[str] = Counter()
+        self._frames = frames
+        self._ahead: deque[Frame] = deque()
+        self._requests: list[tuple[int, int, Callable[[], None]]] = []
+        self._order = count()
+        self._tape_ns = self._wall_ns = self._skew_ns = 0
+        self._alarm: asyncio.Future[None] | None = None
+
+    # -- reading the tape ---------------------------------------------------------------------------------------------
+
+    def _next(self) -> Frame | None:
+        if not self._ahead:
+            self._ahead.extend(islice(self._frames, BATCH))
+        return self._ahead[0] if self._ahead else None
+
+    def warm(self, start_ns: int) -> int:
+        """Feed all frames before ``start_ns`` to the exchange alone; how many there were."""
+        warmed = 0
+        while (frame := self._next()) is not None and frame.recv_ns < start_ns:
+            self._ahead.popleft()
+            self._feed(frame)
+            warmed += 1
+        self._tape_ns = start_ns if frame is None else frame.recv_ns
+        return warmed
+
+    def upcoming(self, symbol: str) -> Iterator[Depth]:
+        """Depth events of a symbol that are still to come, soonest first, as far as it is sensible to look."""
+        for place in range(LOOK_AHEAD):
+            if place == len(self._ahead):
+                frame = next(self._frames, None)
+                if frame is None:
+                    return
+                self._ahead.append(frame)
+            frame = self._ahead[place]
+            if frame.symbol == symbol and (b'"depthUpdate"' in frame.raw or b'"lastUpdateId"' in frame.raw):
+                event = self._decode(frame)
+                if isinstance(event, Depth):
+                    yield event
+
+    def _decode(self, frame: Frame) -> Any:
+        try:
+            event = decode(frame.raw, frame.recv_ns)
+        except FrameError:
+            self.quarantined += 1
+            return None
+        if isinstance(event, Depth) and not event.symbol:
+            event = Depth(frame.symbol, event.ts_event, event.ts_recv, *_rest(event))
+        return event
+
+    def _feed(self, frame: Frame) -> tuple[Any, bytes, str | None]:
+        data = wire.payload(frame.raw)
+        channel = wire.channel(data)
+        event = self._decode(frame)
+        if event is not None:
+            if event.ts_event:
+                self._skew_ns = event.ts_event - frame.recv_ns
+            self.exchange.on_event(event, is_aggregate=channel == "aggTrade")
+        return event, data, channel
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def tape_now(self) -> int:
+        """Tape time now (ns UTC)."""
+        if not self.started:
+            return self._tape_ns
+        return self._tape_ns + int((time.monotonic_ns() - self._wall_ns) * self.speed)
+
+    def market_now(self) -> int:
+        """The exchange's own clock now: tape time seen through the recorder's clock skew."""
+        return self.tape_now() + self._skew_ns
+
+    def start(self) -> None:
+        """Let time run; called when the first client subscribes to market data."""
+        if not self.started:
+            self.started, self._wall_ns = True, time.monotonic_ns()
+            self._wake()
+
+    # -- requests -----------------------------------------------------------------------------------------------------
+
+    async def arrive(self, action: Callable[[], Any]) -> Any:
+        """Run ``action`` on the exchange when the request has travelled; its result or exception."""
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def run() -> None:
+            if done.cancelled():
+                return
+            try:
+                done.set_result(action())
+            except Exception as error:
+                done.set_exception(error)
+
+        heapq.heappush(self._requests, (self.tape_now() + self.latency_ns, next(self._order), run))
+        self._wake()
+        return await done
+
+    def _serve_requests(self, until_ns: int) -> None:
+        while self._requests and self._requests[0][0] <= until_ns:
+            due_ns, _, run = heapq.heappop(self._requests)
+            self.exchange.advance(due_ns + self._skew_ns)
+            run()
+
+    # -- playing ------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Play until cancelled; ends market sockets with the tape, and goes on serving requests after it."""
+        while True:
+            now_ns = self.tape_now() + (0 if self.started else self.latency_ns)
+            if self.started and not self.finished:
+                self._play_until(now_ns)
+            if self._next_ns() > now_ns:
+                self._serve_requests(now_ns)
+            self.exchange.expire(time.time_ns())
+            self.hub.flush()
+            if self.started and not self.finished and self._next() is None:
+                await self._finish()
+            await self._sleep()
+
+    def _next_ns(self) -> int:
+        frame = self._next() if self.started and not self.finished else None
+        return 2**63 if frame is None else frame.recv_ns
+
+    def _play_until(self, now_ns: int) -> None:
+        for _ in range(BATCH):
+            frame = self._next()
+            if frame is None or frame.recv_ns > now_ns:
+                return
+            self._serve_requests(frame.recv_ns)
+            self._ahead.popleft()
+            self._play(frame)
+            self.max_lag_ns = max(self.max_lag_ns, now_ns - frame.recv_ns)
+
+    def _play(self, frame: Frame) -> None:
+        event, data, channel = self._feed(frame)
+        self.played += 1
+        if event is None or channel is None or self._is_dropped(event.symbol):
+            return
+        symbol = event.symbol
+        self.hub.publish((symbol, channel), data)
+        if channel == "trade" and isinstance(event, Trade) and self.hub.wants((symbol, "aggTrade")):
+            aggregate = wire.aggregate(data)
+            if aggregate is not None:
+                self.hub.publish((symbol, "aggTrade"), aggregate)
+
+    def _is_dropped(self, symbol: str) -> bool:
+        if not self.drop_next or self.drop_next[symbol] <= 0:
+            return False
+        self.drop_next[symbol] -= 1
+        return True
+
+    async def _finish(self) -> None:
+        self.finished = True
+        await asyncio.sleep(max((socket.pending_s for socket in self.hub.sockets), default=0.0))
+        closing = [socket.ws.close(code=1000, message=b"tape ended") for socket in list(self.hub.sockets)]
+        await asyncio.gather(*closing, return_exceptions=True)
+
+    async def _sleep(self) -> None:
+        due_ns = min(self._next_ns(), self._requests[0][0] if self._requests else 2**63)
+        wait_s = (due_ns - self.tape_now()) / self.speed / 1e9 if self.started else (0.0 if self._requests else IDLE_S)
+        if wait_s <= 0.0:
+            await asyncio.sleep(0)
+            return
+        loop = asyncio.get_running_loop()
+        self._alarm = loop.create_future()
+        timer = loop.call_later(min(max(wait_s, MIN_WAIT_S), IDLE_S), self._wake)
+        await self._alarm
+        timer.cancel()
+
+    def _wake(self) -> None:
+        if self._alarm is not None and not self._alarm.done():
+            self._alarm.set_result(None)
+
+
+def _rest(depth: Depth) -> tuple[Any, ...]:
+    return depth.is_snapshot, depth.first_id, depth.last_id, depth.prev_id, depth.bids, depth.asks

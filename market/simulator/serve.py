@@ -1,0 +1,163 @@
+"""Start-up and shut-down of the simulated exchange, shared by ``python -m market.simulator`` and the command line."""
+
+import asyncio
+import contextlib
+import errno
+import json
+import signal
+import socket
+import tempfile
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from market.simulator import admin, binance_rest, binance_ws
+from market.simulator.binance_auth import Credentials
+from market.simulator.binance_face import BinanceFace, credentials_of
+from market.simulator.errors import SimulatorError
+from market.simulator.exchange import Exchange
+from market.simulator.hub import Hub
+from market.simulator.player import Player
+from market.simulator.scan import Fees, instruments
+from market.tape import TapeFile, find_tapes, merge
+
+VENUE: Final = "binanceusdm"
+HOST: Final = "127.0.0.1"
+SHUTDOWN_S: Final = 1.0
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What to simulate. ``tape`` None generates a market from ``seed``; ``start_ns`` 0 plays from the first frame."""
+
+    venue: str = VENUE
+    tape: Path | None = None
+    start_ns: int = 0
+    speed: float = 1.0
+    port: int = 0
+    seed: int = 7
+    latency_ms: float = 5.0
+    wallet: Decimal = Decimal(10_000)
+    leverage: int = 20
+    fees: Fees = Fees()
+
+
+def check(options: Options) -> None:
+    """Refuse settings that make no sense."""
+    if options.venue != VENUE:
+        raise SimulatorError(f"venue {options.venue!r} is not simulated", f"pass --venue {VENUE}")
+    if not 0 < options.speed < float("inf"):
+        raise SimulatorError(f"speed {options.speed} is not a positive number", "pass --speed 1 for real time")
+    if not 0 <= options.latency_ms < 60_000:
+        raise SimulatorError(
+            f"latency {options.latency_ms} ms is out of range", "pass --latency-ms between 0 and 60000"
+        )
+    if not 0 <= options.port < 65_536:
+        raise SimulatorError(f"port {options.port} is out of range", "pass --port 0 to pick a free one")
+    if options.wallet <= 0 or not 1 <= options.leverage <= 125:
+        raise SimulatorError("the account needs money and a leverage of 1 to 125", "check --wallet and --leverage")
+
+
+def bind(port: int) -> socket.socket:
+    """A listening loopback socket.
+
+    Raises
+    ------
+    SimulatorError
+        The port is used by another program, or not ours to use.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        why = "is already in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
+        raise SimulatorError(
+            f"port {port} on {HOST} {why}", "pass --port 0 to pick a free one, or stop the other program"
+        ) from None
+    return listener
+
+
+def tapes(options: Options, scratch: Path) -> list[TapeFile]:
+    """The tape to play: the one given, else one generated into ``scratch``."""
+    if options.tape is not None:
+        return find_tapes(options.tape)
+    from market.simulator.generator import generate  # numpy is only needed for this
+
+    generate(scratch, options.seed)
+    return find_tapes(scratch)
+
+
+def build(options: Options, files: list[TapeFile], credentials: Credentials) -> BinanceFace:
+    """The exchange with its markets warmed up to ``start_ns``."""
+    exchange = Exchange(instruments(files, options.fees), options.wallet, options.leverage, lambda _report: None)
+    hub = Hub()
+    player = Player(merge(files), exchange, hub, options.speed, int(options.latency_ms * 1e6))
+    player.warm(options.start_ns)
+    return BinanceFace(exchange, player, hub, credentials)
+
+
+def application(face: BinanceFace) -> web.Application:
+    """Every path of the venue and the admin door."""
+    app = web.Application(client_max_size=1 << 20)
+    ws = binance_ws.handler(face)
+    app.router.add_routes([web.get(path if path.startswith("/") else f"/{path}", ws) for path in binance_ws.PATHS])
+    app.router.add_routes(admin.routes(face))
+    app.router.add_route("*", "/fapi/{tail:.*}", binance_rest.handler(face))
+    return app
+
+
+async def run(face: BinanceFace, listener: socket.socket, ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    runner = web.AppRunner(application(face), access_log=None, shutdown_timeout=SHUTDOWN_S, handle_signals=False)
+    await runner.setup()
+    await web.SockSite(runner, listener).start()
+    playing = asyncio.create_task(face.player.run())
+    ready()
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((playing, stopping), return_when=asyncio.FIRST_COMPLETED)
+    await _shut_down(face, runner, playing)
+
+
+async def _shut_down(face: BinanceFace, runner: web.AppRunner, playing: "asyncio.Task[None]") -> None:
+    failed = playing.exception() if playing.done() else None
+    playing.cancel()
+    sockets = [*face.hub.sockets, *face.hub.users]
+    closing = asyncio.gather(*(s.ws.close(code=1001, message=b"going away") for s in sockets), return_exceptions=True)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(closing, SHUTDOWN_S / 2)
+    for open_socket in sockets:
+        open_socket.drop()
+    await runner.cleanup()
+    if failed is not None:
+        raise failed
+
+
+def ready_line(face: BinanceFace, port: int) -> str:
+    """The one line of JSON a parent process waits for."""
+    keys = {"api_key": face.credentials.api_key, "secret": face.credentials.secret, "password": None}
+    return json.dumps({"rest": f"http://{HOST}:{port}", "ws": f"ws://{HOST}:{port}", **keys})
+
+
+def serve(options: Options) -> None:
+    """Run the simulated exchange until it is told to stop; prints one JSON line on stdout when it is ready.
+
+    Raises
+    ------
+    CryptoScalpError
+        A setting makes no sense, the port is taken, or the tape is missing, empty or of another venue.
+    """
+    check(options)
+    with bind(options.port) as listener, tempfile.TemporaryDirectory(prefix="cryptoscalp-sim-") as scratch:
+        face = build(options, tapes(options, Path(scratch)), credentials_of(options.seed))
+        port = listener.getsockname()[1]
+        asyncio.run(run(face, listener, lambda: print(ready_line(face, port), flush=True)))

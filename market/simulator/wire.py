@@ -1,0 +1,97 @@
+"""Binance stream frames as bytes: which topic a recorded frame belongs to, and its payload untouched."""
+
+from typing import Final
+
+import msgspec
+
+Topic = tuple[str, str]
+
+_HEAD: Final = b'{"stream":"'
+_CHANNELS: Final = {
+    b"depthUpdate": "depth",
+    b"bookTicker": "bookTicker",
+    b"trade": "trade",
+    b"aggTrade": "aggTrade",
+    b"markPriceUpdate": "markPrice",
+    b"forceOrder": "forceOrder",
+}
+
+
+class _Wrapped(msgspec.Struct):
+    stream: str
+    data: msgspec.Raw
+
+
+class _Print(msgspec.Struct):
+    E: int
+    s: str
+    t: int
+    p: str
+    q: str
+    T: int
+    m: bool
+    X: str = "MARKET"
+
+
+class _Aggregate(msgspec.Struct, tag_field="e", tag="aggTrade"):
+    E: int
+    s: str
+    a: int
+    p: str
+    q: str
+    f: int
+    l: int  # noqa: E741 (the venue's field name)
+    T: int
+    m: bool
+    nq: str
+
+
+_wrapped: Final = msgspec.json.Decoder(_Wrapped)
+_print: Final = msgspec.json.Decoder(_Print)
+_encoder: Final = msgspec.json.Encoder()
+
+
+def payload(raw: bytes) -> bytes:
+    """The event's own bytes, without the combined-stream wrapper a recorder may have kept.
+
+    >>> payload(b'{"stream":"xy@trade","data":{"e":"trade"}}')
+    b'{"e":"trade"}'
+    """
+    if not raw.startswith(_HEAD):
+        return raw
+    end = raw.index(b'"', len(_HEAD))
+    if raw[end : end + 9] == b'","data":':
+        return raw[end + 9 : -1]
+    return bytes(_wrapped.decode(raw).data)
+
+
+def channel(data: bytes) -> str | None:
+    """Channel a payload is published on, None when clients cannot subscribe to it (REST answers, unknown events).
+
+    >>> channel(b'{"e":"depthUpdate","E":1}')
+    'depth'
+    """
+    start = data.find(b'"e":"', 0, 64)
+    if start < 0:
+        return None
+    return _CHANNELS.get(data[start + 5 : data.find(b'"', start + 5)])
+
+
+def topic_of(name: str) -> Topic | None:
+    """(symbol, channel) of a stream name, its update speed ignored since a tape has one; None if we lack it.
+
+    >>> topic_of("btcusdt@depth@100ms"), topic_of("btcusdt@kline_1m")
+    (('BTCUSDT', 'depth'), None)
+    """
+    symbol, _, rest = name.partition("@")
+    kind = rest.partition("@")[0]
+    return (symbol.upper(), kind) if symbol and kind in _CHANNELS.values() else None
+
+
+def aggregate(data: bytes) -> bytes | None:
+    """An ``aggTrade`` payload of one recorded ``trade`` (1:1); None for prints that are no market trade."""
+    trade = _print.decode(data)
+    if trade.X != "MARKET":
+        return None
+    ids = (trade.t, trade.p, trade.q, trade.t, trade.t)
+    return _encoder.encode(_Aggregate(trade.E, trade.s, *ids, trade.T, trade.m, trade.q))
