@@ -3,7 +3,7 @@
 - *trend*: distance of a fast from a slow average of log price, divided by the standard deviation it has for a random
   walk of the current volatility (``tau`` 30 s and 300 s): a z-score. The same of slow against long (1,800 s) tells a
   run.
-- *volatility*: daily volatility against its own long average, or above a fixed level.
+- *volatility*: daily volatility against its own long average (above a floor), or above a fixed level.
 - *crash*: fall from the highest price of the last one to two minutes, in basis points and in standard deviations.
 
 A crash counts at once; every other change must persist for ``dwell_s``. A crash that ends leads into RECOVERY, which
@@ -33,6 +33,7 @@ class RegimeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     run_enter: float = 2.0
     vol_ratio_enter: float = 2.0
     vol_ratio_leave: float = 1.4
+    vol_floor_day: float = 0.015
     vol_enter_day: float = 0.05
     vol_leave_day: float = 0.04
     crash_window_s: float = 60.0
@@ -143,7 +144,8 @@ def _volatile(state: RegimeState, vol: float, params: RegimeParams) -> bool:
     inside = state.regime is Regime.VOLATILE
     ratio = params.vol_ratio_leave if inside else params.vol_ratio_enter
     level = params.vol_leave_day if inside else params.vol_enter_day
-    return vol >= level or (state.vol_base is not None and vol >= ratio * state.vol_base)
+    risen = state.vol_base is not None and vol >= max(params.vol_floor_day, ratio * state.vol_base)
+    return vol >= level or risen
 
 
 def _trending(state: RegimeState, vol: float, params: RegimeParams) -> Regime:
