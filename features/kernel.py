@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from features.bars import record_bar, write_technical
 from features.schema import COUNT
-from features.state import DTYPE, Record, Row, State, init_state
+from features.state import DTYPE, QUOTES, Record, Row, State, init_state
 from features.sums import lagged, record_cell, take_quote, take_trade, usable
 from market.events import QUOTE, TRADE, Quote, Trade
 
@@ -36,7 +36,7 @@ _FOLD = nb.int64(
 @nb.njit
 def _write_price(s: Record, out: Row) -> None:
     out[0] = BPS * (s.mid - lagged(s, 2))
-    out[1] = BPS * (s.mid - lagged(s, 3))
+    out[1] = BPS * (s.mid - s.quote_mid[(s.quotes - 1 - s.p.return_quotes) % QUOTES])
     out[2] = BPS * (s.mid - s.mid_mean)
     out[3] = BPS * sqrt(s.variance)
     out[4] = BPS * (s.mid - 2.0 * lagged(s, 0) + lagged(s, 1))
@@ -66,7 +66,7 @@ def _write_book(s: Record, out: Row) -> None:
     out[12] = spread
     out[13] = imbalance
     out[14] = 0.5 * spread * imbalance
-    out[15] = s.ofi / typical
+    out[15] = s.ofi / (s.ofi_size + typical)
 
 
 @nb.njit(_UPDATE, cache=True)
@@ -87,8 +87,8 @@ def update(state: State, kind: int, ts_ns: int, a: float, b: float, c: float, d:
     Returns
     -------
     bool
-        True at a decision point: a usable quote after the first ``WARMUP_ROWS`` of them. A quote with a price or quantity
-        that is NaN, zero, negative or absurd, or with bid above ask, and a trade like that, leave the state as it was.
+        True at a decision point: a usable quote after the first ``WARMUP_ROWS``. A quote with bid above ask, and
+        any event with a price or quantity that is NaN, zero, negative or absurd, leaves the state as it was.
     """
     s = state[0]
     if kind == TRADE:
@@ -155,7 +155,7 @@ def fold(
 
 
 def encode(event: Quote | Trade) -> tuple[int, int, float, float, float, float]:
-    """The arguments of ``update`` after ``state``; the event clock is ``ts_event``, or ``ts_recv`` where there is none."""
+    """Arguments of ``update`` after ``state``. The event clock is ``ts_event``, or ``ts_recv`` where there is none."""
     ts_ns = event.ts_event if event.ts_event > 0 else event.ts_recv
     if isinstance(event, Quote):
         return QUOTE, ts_ns, event.bid_px, event.bid_qty, event.ask_px, event.ask_qty

@@ -1,4 +1,4 @@
-"""Every number the feature kernel computes with, once: names are spelled from it, states carry it, the id hashes it."""
+"""Every number the kernel computes with, once: names are spelled from it, states carry it, the id hashes it."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ SECOND_NS: Final = 1_000 * MS_NS
 class Parameters(msgspec.Struct, frozen=True):
     """``_ns`` are spans of the event clock, ``_bars`` counts of bars, ``_quotes`` counts of usable quotes.
 
-    ``min_value`` and ``max_value`` bound usable prices and quantities (exclusive). ``flat`` is the log range below which
+    ``min_value`` and ``max_value`` bound usable prices and quantities. ``flat`` is the log range below which
     a price counts as constant, ``empty`` the decayed number of trades below which a window counts as empty.
     ``rebase_ns`` is how far the clock may be set back before it is followed rather than held.
     """
@@ -23,19 +23,19 @@ class Parameters(msgspec.Struct, frozen=True):
     flat: float = 1e-10
     empty: float = 1e-9
     grid_ns: int = 10 * MS_NS
-    return_fast_ns: int = 1 * SECOND_NS
-    return_slow_ns: int = 10 * SECOND_NS
+    return_ns: int = 1 * SECOND_NS
+    return_quotes: int = 50
     acceleration_ns: int = 500 * MS_NS
-    momentum_ns: int = 2 * SECOND_NS
+    momentum_ns: int = 500 * MS_NS
     volatility_ns: int = 5 * SECOND_NS
     volume_ns: int = 1 * SECOND_NS
     volume_base_ns: int = 5 * SECOND_NS
-    vwap_ns: int = 5 * SECOND_NS
-    flow_ns: int = 500 * MS_NS
+    vwap_ns: int = 1 * SECOND_NS
+    flow_ns: int = 100 * MS_NS
     spike_ns: int = 250 * MS_NS
-    ofi_ns: int = 500 * MS_NS
+    ofi_ns: int = 200 * MS_NS
     typical_ns: int = 30 * SECOND_NS
-    bar_ns: int = 250 * MS_NS
+    bar_ns: int = 100 * MS_NS
     rsi_bars: int = 14
     macd_fast_bars: int = 12
     macd_slow_bars: int = 26

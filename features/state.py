@@ -19,9 +19,11 @@ Record: TypeAlias = Any
 """The one element of a ``State``; compiled code reads its fields as attributes."""
 Row: TypeAlias = npt.NDArray[np.float64]
 
-LAGS: Final = (P.acceleration_ns, 2 * P.acceleration_ns, P.return_fast_ns, P.return_slow_ns)
+LAGS: Final = (P.acceleration_ns, 2 * P.acceleration_ns, P.return_ns)
 CELLS: Final = 1 << (max(LAGS) // P.grid_ns + 2).bit_length()
 """Ring of grid cells, a power of two that holds the longest lag whatever the quote rate."""
+QUOTES: Final = 1 << P.return_quotes.bit_length()
+"""Ring of log mids of the latest quotes, a power of two above the longest look back."""
 BARS: Final = max(P.bollinger_bars, P.stochastic_bars, P.williams_bars) - 1
 """Closed bars the technical windows look back on; the running bar is the one more."""
 
@@ -32,9 +34,9 @@ _COUNTERS: Final = ("now_ns", "offset_ns", "events", "quotes", "head", "bar", "b
 _LAST: Final = ("ref", "bid_px", "bid_qty", "ask_px", "ask_qty", "mid")
 _DECAYED: Final = (
     "mid_mean", "variance", "volume", "volume_base", "vwap", "vwap_qty", "vwap_trades", "flow", "flow_qty", "spike_qty",
-    "typical_qty", "typical_trades", "size", "size_quotes", "ofi",
+    "typical_qty", "typical_trades", "size", "size_quotes", "ofi", "ofi_size",
 )  # fmt: skip
-_BARS: Final = (
+_BAR_FIELDS: Final = (
     "high", "low", "close", "previous", "rise", "fall", "ema_fast", "ema_slow", "signal", "true_range",
     "closes_mean", "closes_m2", "closes_count", "stochastic_high", "stochastic_low", "williams_high", "williams_low",
 )  # fmt: skip
@@ -50,12 +52,13 @@ def _sources() -> str:
 DTYPE: Final = np.dtype(
     [(f"sources_{_sources()}", np.int64)]
     + [(name, np.int64) for name in _COUNTERS]
-    + [(name, np.float64) for name in _LAST + _DECAYED + _BARS]
+    + [(name, np.float64) for name in _LAST + _DECAYED + _BAR_FIELDS]
     + [
         ("lag_cells", np.int64, (len(LAGS),)),
         ("tails", np.int64, (len(LAGS),)),
         ("cell", np.int64, (CELLS,)),
         ("cell_mid", np.float64, (CELLS,)),
+        ("quote_mid", np.float64, (QUOTES,)),
         ("closes", np.float64, (BARS,)),
         ("highs", np.float64, (BARS,)),
         ("lows", np.float64, (BARS,)),

@@ -4,7 +4,7 @@ from math import exp, log
 
 import numba as nb
 
-from features.state import CELLS, Record
+from features.state import CELLS, QUOTES, Record
 
 TINY = 1e-200
 
@@ -34,9 +34,10 @@ def _elapse(s: Record, ts_ns: int) -> None:
     s.volume = _fade(s.volume, exp(-dt / s.p.volume_ns))
     s.volume_base = _fade(s.volume_base, exp(-dt / s.p.volume_base_ns))
     s.spike_qty = _fade(s.spike_qty, exp(-dt / s.p.spike_ns))
-    s.ofi = _fade(s.ofi, exp(-dt / s.p.ofi_ns))
     keep = exp(-dt / s.p.vwap_ns)
     s.vwap_qty, s.vwap_trades = _fade(s.vwap_qty, keep), _fade(s.vwap_trades, keep)
+    keep = exp(-dt / s.p.ofi_ns)
+    s.ofi, s.ofi_size = _fade(s.ofi, keep), _fade(s.ofi_size, keep)
     keep = exp(-dt / s.p.flow_ns)
     s.flow, s.flow_qty = _fade(s.flow, keep), _fade(s.flow_qty, keep)
     keep = exp(-dt / s.p.typical_ns)
@@ -95,7 +96,8 @@ def _book_change(s: Record, bid_px: float, bid_qty: float, ask_px: float, ask_qt
 
 @nb.njit
 def record_cell(s: Record) -> None:
-    """Keep the last log mid of each grid cell, and move the lag tails to the newest cell that is old enough."""
+    """Keep each quote's log mid, and the last one of each grid cell; lag tails move to the newest cell old enough."""
+    s.quote_mid[s.quotes % QUOTES] = s.mid
     cell = s.now_ns // s.p.grid_ns
     if s.quotes == 0 or cell != s.cell[s.head % CELLS]:
         s.head += 1
@@ -111,6 +113,7 @@ def record_cell(s: Record) -> None:
 
 @nb.njit
 def lagged(s: Record, lag: int) -> float:
+    """Log mid in force a lag of ``features.state.LAGS`` ago, to the grid; the oldest cell while none is old enough."""
     return s.cell_mid[s.tails[lag] % CELLS]
 
 
@@ -125,7 +128,9 @@ def take_quote(s: Record, ts_ns: int, bid_px: float, bid_qty: float, ask_px: flo
         s.mid_mean = mid
     else:
         s.variance += (mid - s.mid) ** 2
-        s.ofi += _book_change(s, bid_px, bid_qty, ask_px, ask_qty)
+        change = _book_change(s, bid_px, bid_qty, ask_px, ask_qty)
+        s.ofi += change
+        s.ofi_size += abs(change)
     s.mid = mid
     s.bid_px, s.bid_qty, s.ask_px, s.ask_qty = bid_px, bid_qty, ask_px, ask_qty
     s.size += 0.5 * (bid_qty + ask_qty)
