@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     try:
         serve(parse(arguments))
     except CryptoScalpError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 

@@ -1,7 +1,7 @@
 """The exchange: instruments, recorded markets, one account and its orders. Venue-neutral, pure; clocks are passed in.
 
-``on_event`` feeds the recorded market; ``place``, ``cancel`` and the rest are what clients do. Whatever changes an order
-or the account is reported through ``emit`` in the order it happened, stamped with the exchange's own clock.
+``on_event`` feeds the recorded market; ``place``, ``cancel`` and the rest are what clients do. Whatever changes an
+order or the account is reported through ``emit`` in the order it happened, stamped with the exchange's own clock.
 """
 
 from collections.abc import Callable

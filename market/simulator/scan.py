@@ -104,15 +104,10 @@ def instruments(files: Iterable[TapeFile], fees: Fees) -> list[Instrument]:
     Raises
     ------
     SimulatorError
-        The tape was recorded on another venue, or a symbol shows no price at all.
+        A symbol shows no price at all.
     """
     steps: dict[str, Steps] = {}
     for file in files:
-        if file.venue != "binanceusdm":
-            raise SimulatorError(
-                f"{file.path} was recorded on {file.venue}, and this exchange serves binanceusdm",
-                "pass a tape of Binance USD-M futures with --tape, or leave it out to generate one",
-            )
         learned, known = learn(read_frames(file)), steps.setdefault(file.symbol, Steps())
         known.px_decimals = max(known.px_decimals, learned.px_decimals)
         known.qty_decimals = max(known.qty_decimals, learned.qty_decimals)

@@ -23,7 +23,7 @@ from market.simulator.exchange import Exchange
 from market.simulator.hub import Hub
 from market.simulator.player import Player
 from market.simulator.scan import Fees, instruments
-from market.tape import TapeFile, find_tapes, merge
+from market.tape import Session, session_frames, sessions
 
 VENUE: Final = "binanceusdm"
 HOST: Final = "127.0.0.1"
@@ -83,21 +83,42 @@ def bind(port: int) -> socket.socket:
     return listener
 
 
-def tapes(options: Options, scratch: Path) -> list[TapeFile]:
-    """The tape to play: the one given, else one generated into ``scratch``."""
-    if options.tape is not None:
-        return find_tapes(options.tape)
-    from market.simulator.generator import generate  # numpy is only needed for this
+def session_of(options: Options, scratch: Path) -> Session:
+    """The recording to play: of the tape given, else of one generated into ``scratch``, the session ``start_ns`` is in.
 
-    generate(scratch, options.seed)
-    return find_tapes(scratch)
+    A session ends where nothing was received for an hour, so that a folder of several recordings plays one of them.
+
+    Raises
+    ------
+    CryptoScalpError
+        The tape is missing, empty, of another venue, or ends before ``start_ns``.
+    """
+    folder = scratch if options.tape is None else options.tape
+    if options.tape is None:
+        from market.simulator.generator import generate  # numpy is only needed for this
+
+        generate(scratch, options.seed)
+    found = sessions(folder)
+    ours = [session for session in found if session.venue == options.venue]
+    if not ours:
+        fix = f"pass a tape of {options.venue} with --tape, or leave it out to generate one"
+        raise SimulatorError(
+            f"{folder} was recorded on {found[0].venue}, and this exchange serves {options.venue}", fix
+        )
+    for session in ours:
+        if session.last_ns >= options.start_ns:
+            return session
+    raise SimulatorError(
+        f"{folder} ends at {ours[-1].last_ns}, before --start-ns {options.start_ns}", "pass an earlier --start-ns"
+    )
 
 
-def build(options: Options, files: list[TapeFile], credentials: Credentials) -> BinanceFace:
+def build(options: Options, session: Session, credentials: Credentials) -> BinanceFace:
     """The exchange with its markets warmed up to ``start_ns``."""
-    exchange = Exchange(instruments(files, options.fees), options.wallet, options.leverage, lambda _report: None)
+    listed = instruments(session.files, options.fees)
+    exchange = Exchange(listed, options.wallet, options.leverage, lambda _report: None)
     hub = Hub()
-    player = Player(merge(files), exchange, hub, options.speed, int(options.latency_ms * 1e6))
+    player = Player(session_frames(session), exchange, hub, options.speed, int(options.latency_ms * 1e6))
     player.warm(options.start_ns)
     return BinanceFace(exchange, player, hub, credentials)
 
@@ -154,10 +175,10 @@ def serve(options: Options) -> None:
     Raises
     ------
     CryptoScalpError
-        A setting makes no sense, the port is taken, or the tape is missing, empty or of another venue.
+        A setting makes no sense, the port is taken, or the tape is missing, empty, too short or of another venue.
     """
     check(options)
     with bind(options.port) as listener, tempfile.TemporaryDirectory(prefix="cryptoscalp-sim-") as scratch:
-        face = build(options, tapes(options, Path(scratch)), credentials_of(options.seed))
+        face = build(options, session_of(options, Path(scratch)), credentials_of(options.seed))
         port = listener.getsockname()[1]
         asyncio.run(run(face, listener, lambda: print(ready_line(face, port), flush=True)))
