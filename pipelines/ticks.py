@@ -45,7 +45,7 @@ class Columns:
         """The rows kept, as a polars table of the schema."""
         self._trim()
         columns = {name: pl.Series(name, np.array(values)) for name, values in self._arrays.items()}
-        return pl.DataFrame(columns).cast(dict(self._schema))
+        return pl.DataFrame(columns, schema_overrides=self._schema)
 
 
 class SymbolTicks:

@@ -1,0 +1,58 @@
+"""What Dagster loads: every asset and check of both halves, the job, its schedule, the workspace.
+
+Runs are in process: starting a process per asset costs more than most assets take.
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Final
+
+import dagster as dg
+
+from pipelines.resources import Workspace
+from pipelines.settings import PipelineSettings, settings_from_env
+
+JOB: Final = "scalper_pipeline"
+_MODULES: Final = [
+    import_module(name)
+    for name in (
+        "pipelines.assets.ingest",
+        "pipelines.assets.features",
+        "pipelines.assets.training",
+        "pipelines.assets.serving",
+    )
+    if find_spec(name) is not None
+]
+
+job = dg.define_asset_job(
+    JOB,
+    selection=dg.AssetSelection.all(),
+    executor_def=dg.in_process_executor,
+    description="From the tape's latest session to a published model: every asset, every check.",
+)
+
+daily = dg.ScheduleDefinition(
+    name="daily",
+    job=job,
+    cron_schedule="0 0 * * *",
+    default_status=dg.DefaultScheduleStatus.STOPPED,
+    description="Retrains every midnight UTC once switched on.",
+)
+
+
+def build_definitions(
+    settings: PipelineSettings, loggers: dict[str, dg.LoggerDefinition] | None = None
+) -> dg.Definitions:
+    """The whole pipeline on one workspace."""
+    return dg.Definitions(
+        assets=dg.load_assets_from_modules(_MODULES),
+        asset_checks=dg.load_asset_checks_from_modules(_MODULES),
+        jobs=[job],
+        schedules=[daily],
+        resources={"workspace": Workspace(settings=settings)},
+        loggers=loggers,
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_definitions(settings_from_env())

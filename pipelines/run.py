@@ -1,0 +1,176 @@
+"""One run of the whole job in this process: progress on the way, plain results at the end, or one clear error."""
+
+import logging
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+import msgspec
+
+from market.errors import CryptoScalpError
+from pipelines import storage
+from pipelines.definitions import JOB, build_definitions
+from pipelines.settings import PipelineError, PipelineSettings
+
+Progress = Callable[[str, str], None]
+FAILURE_FILE: Final = "pipeline_failure.txt"
+_RUN_FIX: Final = "correct the data or the setting it names, then run again; what was written before is kept"
+
+
+class CheckOutcome(msgspec.Struct, frozen=True):
+    """One asset check as it was evaluated."""
+
+    asset: str
+    name: str
+    passed: bool
+    description: str
+    metadata: dict[str, Any]
+
+
+class PipelineResult(msgspec.Struct, frozen=True):
+    """A run that succeeded: per asset its metadata (plots left out) and seconds, and every check."""
+
+    run_id: str
+    assets: dict[str, dict[str, Any]]
+    seconds: dict[str, float]
+    checks: list[CheckOutcome]
+
+
+class _Follower(logging.Handler):
+    """Hears Dagster's events as they happen, tells ``progress``, and remembers which step is under way."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__(logging.DEBUG)
+        self._progress = progress
+        self._started: dict[str, float] = {}
+        self.step, self.seconds = "", dict[str, float]()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        event = getattr(record, "dagster_event", None) or getattr(record, "dagster_meta", {}).get("dagster_event")
+        if event is None or event.step_key is None:
+            return
+        step = event.step_key
+        if event.event_type_value == "STEP_START":
+            self.step, self._started[step] = step, time.monotonic()
+            self._progress(step, "started")
+        elif event.event_type_value in ("STEP_SUCCESS", "STEP_FAILURE"):
+            self.seconds[step] = time.monotonic() - self._started.get(step, time.monotonic())
+            outcome = "done" if event.event_type_value == "STEP_SUCCESS" else "failed"
+            self._progress(step, f"{outcome} in {self.seconds[step]:.1f} s")
+
+
+def run_pipeline(
+    settings: PipelineSettings, dagster_home: Path | None, progress: Progress = lambda _asset, _what: None
+) -> PipelineResult:
+    """Materialize every asset and evaluate every check, in order, in this process.
+
+    Parameters
+    ----------
+    settings
+        Where to read and write, and with which parameters.
+    dagster_home
+        Folder with a ``dagster.yaml``, so that the run shows in Dagster's UI; None keeps no record in Dagster.
+    progress
+        Called with a step's name and "started", "done in … s" or "failed in … s".
+
+    Raises
+    ------
+    CryptoScalpError
+        An asset or a blocking check failed: one sentence naming it and the cause, and a fix. The trace of an unexpected
+        failure is written to ``pipeline_failure.txt`` under ``home``.
+    """
+    run_id, follower = str(uuid.uuid4()), _Follower(progress)
+    with _recorded(settings, run_id) as outcome, _instance(dagster_home) as instance:
+        job = build_definitions(settings, {"follow": _following(follower)}).resolve_job_def(JOB)
+        try:
+            result = job.execute_in_process({"loggers": {"follow": {}}}, instance=instance, run_id=run_id)
+        except Exception as error:
+            raise _explained(error, follower.step, settings.home_path) from error
+        outcome.update(status="succeeded")
+    return PipelineResult(run_id, _assets(result), follower.seconds, list(_checks(result)))
+
+
+def _following(follower: _Follower) -> dg.LoggerDefinition:
+    """A Dagster logger that only feeds ``follower``; without it Dagster prints every event."""
+
+    def quiet(_context: dg.InitLoggerContext) -> logging.Logger:
+        logger = logging.Logger("cryptoscalp.pipeline", logging.DEBUG)
+        logger.addHandler(follower)
+        return logger
+
+    return dg.LoggerDefinition(quiet)
+
+
+@contextmanager
+def _recorded(settings: PipelineSettings, run_id: str) -> Iterator[dict[str, Any]]:
+    """The run in ``pipeline_runs``: started, then succeeded or failed with its error."""
+    store = storage.open_store(storage.database_url(settings))
+    # addresses of stores may hold passwords
+    shown = settings.model_dump(exclude={"pg_dsn", "redis_url"})
+    run = storage.PipelineRun(
+        run_id=run_id, status="started", started_ns=time.time_ns(), ended_ns=None, settings=shown, error=None
+    )
+    storage.record_run(store, run)
+    outcome: dict[str, Any] = {"status": "failed"}
+    try:
+        yield outcome
+    except BaseException as error:
+        outcome["error"] = str(error) or type(error).__name__
+        raise
+    finally:
+        storage.record_run(store, msgspec.structs.replace(run, ended_ns=time.time_ns(), **outcome))
+        store.dispose()
+
+
+@contextmanager
+def _instance(dagster_home: Path | None) -> Iterator[dg.DagsterInstance]:
+    if dagster_home is None:
+        with dg.DagsterInstance.ephemeral() as instance:
+            yield instance
+        return
+    if not (dagster_home / "dagster.yaml").is_file():
+        raise PipelineError(f"{dagster_home}: no dagster.yaml here", "run `make up` once, or pass no Dagster home")
+    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+        yield instance
+
+
+def _explained(error: BaseException, step: str, home: Path) -> CryptoScalpError:
+    """The failure in one sentence: ours as it says itself, a failed check by its words, anything else with its type."""
+    for cause in _causes(error):
+        if isinstance(cause, CryptoScalpError):
+            return PipelineError(f"{step}: {cause.message}", cause.fix)
+        if isinstance(cause, dg.DagsterAssetCheckFailedError):
+            return PipelineError(f"{step}: {cause}", _RUN_FIX)
+    root = list(_causes(error))[-1]
+    home.mkdir(parents=True, exist_ok=True)
+    (home / FAILURE_FILE).write_text("".join(traceback.format_exception(error)))
+    return PipelineError(f"{step}: {type(root).__name__}: {root}", f"report it with {home / FAILURE_FILE}")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = getattr(error, "user_exception", None) or error.__cause__
+
+
+def _assets(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
+    return {
+        event.asset_key.to_user_string(): _plain(event.step_materialization_data.materialization.metadata)
+        for event in result.get_asset_materialization_events()
+        if event.asset_key is not None
+    }
+
+
+def _checks(result: dg.ExecuteInProcessResult) -> Iterator[CheckOutcome]:
+    for check in result.get_asset_check_evaluations():
+        asset = check.asset_key.to_user_string()
+        yield CheckOutcome(asset, check.check_name, check.passed, check.description or "", _plain(check.metadata))
+
+
+def _plain(metadata: Mapping[str, dg.MetadataValue[Any]]) -> dict[str, Any]:
+    return {name: value.value for name, value in metadata.items() if not isinstance(value, dg.MarkdownMetadataValue)}
