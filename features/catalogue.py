@@ -7,7 +7,9 @@ Terms used by every definition:
 - *decayed over tau*: an observation of age ``a`` (event clock) weighs ``exp(-a / tau)``.
 - *bar*: a cell of the event clock that held at least one usable quote, made of log mids; a cell without a quote is no
   bar. The running bar counts as the newest of every bar window, so technical values move with each quote.
-- *typical trade* (q), *typical size*: decayed mean quantity of a trade, and of a quote's ``(bid_qty + ask_qty) / 2``.
+- *typical trade* (q): decayed mean quantity of a trade. *typical size*, *typical spread*: decayed means over quotes of
+  ``(bid_qty + ask_qty) / 2`` and ``ln(ask_px / bid_px)``. Sizes and spreads enter relative to these, because their
+  level tells symbols apart (by price and tick size) and not what comes next.
 - *smoothed* is Wilder's: each bar weighs ``1 / min(bars seen, window)``. An *EMA*'s bar weighs ``2 / (window + 1)``.
 """
 
@@ -56,6 +58,7 @@ def _bars(count: int) -> str:
 _OLDEST: Final = "the oldest cell stands in while none is old enough"
 _NO_TRADES: Final = f"0 while fewer than {P.empty:g} decayed trades are left"
 _SIZED: Final = "never: a quote without two sizes is no decision point"
+_LOCKED: Final = f"R is 0 in a locked book and while the typical spread is below {P.flat:g}; crossed gives no row"
 _FLAT: Final = f"while the log range is below {P.flat:g}"
 
 # A table, read across: name, group, unit, window / warm-up, zero rule / definition / source, mirror.
@@ -97,12 +100,12 @@ FEATURES: Final = (
             "ln(bid_qty / typical size)", "best bid size", "ask_size"),
     Feature("ask_size", "order_book", "log ratio", f"now against tau {_TYPICAL}", _TYPICAL, _SIZED,
             "ln(ask_qty / typical size)", "best ask size", "bid_size"),
-    Feature("spread_bps", "order_book", "bps", "now", "1 quote", "0 in a locked book; crossed is no decision point",
-            "10,000 x ln(ask_px / bid_px)", "quoted spread"),
+    Feature("spread_relative", "order_book", "log ratio", f"now against tau {_TYPICAL}", _TYPICAL, _LOCKED,
+            "ln((1 + R) / 2); R = ln(ask_px / bid_px) / typical spread", "quoted spread, relative to its own usual size"),
     Feature("imbalance", "order_book", "ratio in (-1, 1)", "now", "1 quote", _SIZED,
             "(bid_qty - ask_qty) / (bid_qty + ask_qty)", "queue imbalance, Gould and Bonart 2016", "sign"),
-    Feature("microprice_bps", "order_book", "bps", "now", "1 quote", "0 in a locked book",
-            "10,000 x (log microprice - log mid) = spread_bps x imbalance / 2",
+    Feature("microprice_relative", "order_book", "typical spreads", f"now against tau {_TYPICAL}", _TYPICAL, _LOCKED,
+            "(log microprice - log mid) / typical spread = R x imbalance / 2",
             "mid weighted by the sizes of the opposite sides, Stoikov 2018, geometric", "sign"),
     Feature(f"ofi_{_OFI}", "order_book", "ratio in (-1, 1)", f"tau {_OFI}", _OFI, "0 without book changes",
             f"sum of e / (sum of |e| + typical size over {_TYPICAL}), sums decayed over tau; e what a quote adds to "

@@ -57,13 +57,19 @@ def _write_volume(s: Record, out: Row) -> None:
 
 
 @nb.njit
+def _relative_spread(s: Record) -> float:
+    typical = s.spread / s.quotes_seen
+    return log(s.ask_px / s.bid_px) / typical if typical > s.p.flat else 0.0
+
+
+@nb.njit
 def _write_book(s: Record, out: Row) -> None:
-    typical = s.size / s.size_quotes
-    spread = BPS * log(s.ask_px / s.bid_px)
+    typical = s.size / s.quotes_seen
+    spread = _relative_spread(s)
     imbalance = (s.bid_qty - s.ask_qty) / (s.bid_qty + s.ask_qty)
     out[10] = log(s.bid_qty / typical)
     out[11] = log(s.ask_qty / typical)
-    out[12] = spread
+    out[12] = log(0.5 + 0.5 * spread)
     out[13] = imbalance
     out[14] = 0.5 * spread * imbalance
     out[15] = s.ofi / (s.ofi_size + typical)

@@ -34,7 +34,7 @@ _COUNTERS: Final = ("now_ns", "offset_ns", "events", "quotes", "head", "bar", "b
 _LAST: Final = ("ref", "bid_px", "bid_qty", "ask_px", "ask_qty", "mid")
 _DECAYED: Final = (
     "mid_mean", "variance", "volume", "volume_base", "vwap", "vwap_qty", "vwap_trades", "flow", "flow_qty", "spike_qty",
-    "typical_qty", "typical_trades", "size", "size_quotes", "ofi", "ofi_size",
+    "typical_qty", "typical_trades", "size", "spread", "quotes_seen", "ofi", "ofi_size",
 )  # fmt: skip
 _BAR_FIELDS: Final = (
     "high", "low", "close", "previous", "rise", "fall", "ema_fast", "ema_slow", "signal", "true_range",

@@ -42,7 +42,7 @@ def _elapse(s: Record, ts_ns: int) -> None:
     s.flow, s.flow_qty = _fade(s.flow, keep), _fade(s.flow_qty, keep)
     keep = exp(-dt / s.p.typical_ns)
     s.typical_qty, s.typical_trades = _fade(s.typical_qty, keep), _fade(s.typical_trades, keep)
-    s.size, s.size_quotes = _fade(s.size, keep), _fade(s.size_quotes, keep)
+    s.size, s.spread, s.quotes_seen = _fade(s.size, keep), _fade(s.spread, keep), _fade(s.quotes_seen, keep)
 
 
 @nb.njit
@@ -134,4 +134,5 @@ def take_quote(s: Record, ts_ns: int, bid_px: float, bid_qty: float, ask_px: flo
     s.mid = mid
     s.bid_px, s.bid_qty, s.ask_px, s.ask_qty = bid_px, bid_qty, ask_px, ask_qty
     s.size += 0.5 * (bid_qty + ask_qty)
-    s.size_quotes += 1.0
+    s.spread += log(ask_px / bid_px)
+    s.quotes_seen += 1.0
