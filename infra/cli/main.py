@@ -28,6 +28,7 @@ COMMANDS = {
     "report": "Show a run's figures.",
     "up": "Run everything: stores, Dagster, Triton, exchange and trader, until Ctrl-C.",
 }
+HERE = Path(__file__).parent
 INTERRUPTED = 130
 FAILED = 2
 
@@ -44,9 +45,8 @@ class LazyGroup(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        here = Path(__file__).parent
         for name, line in COMMANDS.items():
-            if (here / f"{name}.py").exists():
+            if (HERE / f"{name}.py").exists():
                 self.add_command(LazyCommand(name=name, callback=None, help=line), name)
 
 

@@ -90,8 +90,9 @@ class Connection:
 
 def encode(x: Floats) -> tuple[dict[str, str], bytes]:
     """Headers and body of a binary inference request for input ``x``."""
-    data = np.ascontiguousarray(x, dtype="<f4").tobytes()
-    tensor = {"name": "x", "datatype": "FP32", "shape": x.shape, "parameters": {"binary_data_size": len(data)}}
+    array = np.ascontiguousarray(x, dtype="<f4")
+    data = array.tobytes()
+    tensor = {"name": "x", "datatype": "FP32", "shape": array.shape, "parameters": {"binary_data_size": len(data)}}
     head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
     return {JSON_LENGTH: str(len(head)), "Content-Type": "application/octet-stream"}, head + data
 

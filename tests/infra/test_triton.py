@@ -21,7 +21,7 @@ pytestmark = pytest.mark.integration
 
 
 def wait_gone(pgid: int, timeout_s: float = 5.0) -> bool:
-    """Whether a process group is empty, at the latest after ``timeout_s``: killed processes end in the kernel's time."""
+    """Whether a process group is empty, asked for at most ``timeout_s``: a killed process takes a moment."""
     deadline = time.monotonic() + timeout_s
     while group_members(pgid) and time.monotonic() < deadline:
         time.sleep(0.02)
