@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
+from market.simulator.account import ZERO
 from market.simulator.binance_face import BinanceFace
 from market.simulator.binance_messages import money, order_record, stop_record, text
 
@@ -95,7 +96,7 @@ def state(face: BinanceFace) -> dict[str, Any]:
         "available": money(available),
         "fees_paid": money(account.fees_paid),
         "funding_paid": money(account.funding_paid),
-        "realized_pnl": money(sum(p.realized_pnl for p in account.positions.values()) + 0 * account.wallet),
+        "realized_pnl": money(sum((p.realized_pnl for p in account.positions.values()), ZERO)),
         "unrealized_pnl": money(account.total_unrealized_pnl()),
         "positions": {s: text(markets[s].instrument.qty(p.lots)) for s, p in account.positions.items()},
         "orders": [order_record(markets[o.symbol].instrument, o) for o in exchange.orders.values()],

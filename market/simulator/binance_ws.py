@@ -8,6 +8,7 @@ from aiohttp import WSMsgType, web
 
 from market.simulator.binance_face import BinanceFace
 from market.simulator.hub import Socket
+from market.simulator.player import TAPE_ENDED
 from market.simulator.wire import topic_of
 
 PING_S: Final = 180.0
@@ -81,14 +82,14 @@ def streams_of(request: web.Request) -> list[str]:
     return [name for name in [*listed.split("/"), *tail.split("/")] if "@" in name]
 
 
-async def open_socket(request: web.Request, is_wrapped: bool) -> Socket:
+async def open_socket(request: web.Request, is_wrapped: bool, label: str = "") -> Socket:
     """Accept the connection. No compression, since frames are written by hand."""
     ws = web.WebSocketResponse(heartbeat=PING_S, compress=False, max_msg_size=1 << 20)
     await ws.prepare(request)
     transport = request.transport
     if not isinstance(transport, asyncio.Transport):
         raise ConnectionResetError("the client left during the handshake")
-    return Socket(ws, transport, is_wrapped)
+    return Socket(ws, transport, is_wrapped, label)
 
 
 async def serve_market(face: BinanceFace, request: web.Request, section: str, is_wrapped: bool) -> web.StreamResponse:
@@ -100,6 +101,9 @@ async def serve_market(face: BinanceFace, request: web.Request, section: str, is
     except InvalidStream as error:
         return web.json_response({"code": 2, "msg": f"Invalid request: {error}"}, status=400)
     socket = await open_socket(request, is_wrapped)
+    if face.player.finished:
+        await socket.ws.close(code=1000, message=TAPE_ENDED)
+        return socket.ws
     try:
         subscribe(face, socket, section, names)
         async for message in socket.ws:
@@ -115,7 +119,7 @@ async def serve_user(face: BinanceFace, request: web.Request, listen_key: str, i
     """One user-data connection until it closes."""
     if not listen_key or listen_key != face.listen_key:
         return web.json_response({"code": -1125, "msg": "This listenKey does not exist."}, status=400)
-    socket = await open_socket(request, is_wrapped)
+    socket = await open_socket(request, is_wrapped, listen_key)
     face.hub.users.add(socket)
     try:
         async for _ in socket.ws:

@@ -21,11 +21,19 @@ def text_frame(payload: bytes) -> bytes:
     return pack("!BBQ", 0x81, 127, size) + payload
 
 
-class Socket:
-    """One client connection. ``is_wrapped``: it asked for the combined-stream wrapper around every event."""
+def wrap(name: bytes, data: bytes) -> bytes:
+    """The combined-stream wrapper around one event."""
+    return b'{"stream":"' + name + b'","data":' + data + b"}"
 
-    def __init__(self, ws: web.WebSocketResponse, transport: asyncio.Transport, is_wrapped: bool) -> None:
+
+class Socket:
+    """One client connection. ``is_wrapped``: it asked for the combined-stream wrapper, ``label`` on user streams."""
+
+    def __init__(
+        self, ws: web.WebSocketResponse, transport: asyncio.Transport, is_wrapped: bool, label: str = ""
+    ) -> None:
         self.ws = ws
+        self.label = label
         self.is_wrapped = is_wrapped
         self.names: set[str] = set()
         self._transport = transport
@@ -115,7 +123,7 @@ class Hub:
         if names is None:
             return
         for name, listeners in names.items():
-            wrapped = b'{"stream":"' + name + b'","data":' + data + b"}"
+            wrapped = wrap(name, data)
             for socket in listeners:
                 socket.write(wrapped if socket.is_wrapped else data)
             self._dirty.update(listeners)
@@ -123,7 +131,7 @@ class Hub:
     def tell_users(self, payload: bytes) -> None:
         """Queue one account event for every user socket."""
         for socket in self.users:
-            socket.write(payload)
+            socket.write(wrap(socket.label.encode(), payload) if socket.is_wrapped else payload)
         self._dirty.update(self.users)
 
     def flush(self) -> None:

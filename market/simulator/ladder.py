@@ -43,13 +43,15 @@ class Ladder:
 
     def apply(self, depth: Depth) -> None:
         """Take a snapshot or delta of the recording. Snapshots are replayed forward over the deltas that came first."""
-        if not depth.is_snapshot:
+        if depth.is_snapshot:
+            later = [d for d in self._recent if d.last_id >= depth.last_id]
+            self._snapshot(depth)
+            for delta in later:
+                self._delta(delta)
+        else:
             self._delta(depth)
-            return
-        later = [d for d in self._recent if d.last_id >= depth.last_id]
-        self._snapshot(depth)
-        for delta in later:
-            self._delta(delta)
+        if self._taken:
+            self._settle_taken()
 
     def _snapshot(self, depth: Depth) -> None:
         for side, levels in ((1, depth.bids), (-1, depth.asks)):
@@ -111,6 +113,8 @@ class Ladder:
         bid, ask = round(quote.bid_px / tick), round(quote.ask_px / tick)
         self._quote = (quote.update_id, bid, round(quote.bid_qty / lot), ask, round(quote.ask_qty / lot))
         self.ts_event = max(self.ts_event, quote.ts_event)
+        if self._taken:
+            self._settle_taken()
 
     def _depth_best(self, side: int) -> int | None:
         best = self._best[side]
@@ -142,20 +146,24 @@ class Ladder:
         return self.synced and reach is not None and (ticks - reach) * side >= 0
 
     def available(self, side: int, ticks: int) -> int:
-        """Lots at a price that we have not taken since that level last changed."""
-        lots = self.visible(side, ticks)
+        """Lots at a price that we have not taken."""
         taken = self._taken.get((side, ticks))
-        if taken is None:
-            return lots
-        if taken[0] != lots:
-            del self._taken[side, ticks]
-            return lots
-        return lots - taken[1]
+        return self.visible(side, ticks) - (0 if taken is None else taken[1])
 
     def take(self, side: int, ticks: int, lots: int) -> None:
-        """Mark lots of a level as taken by us."""
-        before = self.visible(side, ticks) - self.available(side, ticks)
+        """Mark lots of a level as taken by us: they stay visible, since the recording does not know of us."""
+        _, before = self._taken.get((side, ticks), (0, 0))
         self._taken[side, ticks] = (self.visible(side, ticks), before + lots)
+
+    def _settle_taken(self) -> None:
+        """A level that shrank lost its oldest lots first, which are the ones we took; what was added since is new."""
+        for (side, ticks), (shown_before, lots) in list(self._taken.items()):
+            shown = self.visible(side, ticks)
+            lots -= max(0, shown_before - shown)
+            if shown == 0 or lots <= 0:
+                del self._taken[side, ticks]
+            else:
+                self._taken[side, ticks] = (shown, lots)
 
     def walk(self, side: int, limit_ticks: int | None) -> Iterator[tuple[int, int]]:
         """(ticks, available lots) of ``side`` from the best outward, no worse than ``limit_ticks``."""

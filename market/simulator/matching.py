@@ -5,7 +5,7 @@ The recorded market does not know our orders, so every rule asks: would the reco
 - An order joins behind the size visible at its price. Recorded trades at that price use up the queue ahead first; what
   is left of the trade fills us. The queue also shrinks when the visible size falls below it.
 - A trade through our price, or an opposite best quote at or through it, reaches us whatever the queue was.
-- A taking order takes visible levels in price order, and what it took is gone until that level changes.
+- A taking order takes visible levels in price order, and no visible lot is taken twice.
 - Our orders never match each other, and one recorded trade is shared out among them once.
 """
 

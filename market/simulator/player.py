@@ -1,6 +1,7 @@
 """Plays the recorded market in real time into the exchange and its sockets; client requests arrive in that time."""
 
 import asyncio
+import contextlib
 import heapq
 import time
 from collections import Counter, deque
@@ -8,9 +9,11 @@ from collections.abc import Callable, Iterator
 from itertools import count, islice
 from typing import Any, Final
 
+import msgspec
+
 from market.codecs.binance import decode
 from market.errors import FrameError
-from market.events import Depth, Trade
+from market.events import Depth, Event
 from market.simulator import wire
 from market.simulator.exchange import Exchange
 from market.simulator.hub import Hub
@@ -18,6 +21,7 @@ from market.tape import Frame
 
 BATCH: Final = 200
 LOOK_AHEAD: Final = 5_000
+TAPE_ENDED: Final = b"tape ended"
 IDLE_S: Final = 0.05
 MIN_WAIT_S: Final = 0.001
 
@@ -40,6 +44,7 @@ class Player:
         self._order = count()
         self._tape_ns = self._wall_ns = self._skew_ns = 0
         self._alarm: asyncio.Future[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
 
     # -- reading the tape ---------------------------------------------------------------------------------------------
 
@@ -68,29 +73,25 @@ class Player:
                 self._ahead.append(frame)
             frame = self._ahead[place]
             if frame.symbol == symbol and (b'"depthUpdate"' in frame.raw or b'"lastUpdateId"' in frame.raw):
-                event = self._decode(frame)
-                if isinstance(event, Depth):
-                    yield event
+                with contextlib.suppress(FrameError):
+                    event = read(frame)
+                    if isinstance(event, Depth):
+                        yield event
 
-    def _decode(self, frame: Frame) -> Any:
+    def _feed(self, frame: Frame) -> tuple[Event, str | None] | None:
+        """Show a frame to the exchange; its event and channel, None when it carries no market event."""
         try:
-            event = decode(frame.raw, frame.recv_ns)
+            event = read(frame)
         except FrameError:
             self.quarantined += 1
             return None
-        if isinstance(event, Depth) and not event.symbol:
-            event = Depth(frame.symbol, event.ts_event, event.ts_recv, *_rest(event))
-        return event
-
-    def _feed(self, frame: Frame) -> tuple[Any, bytes, str | None]:
-        data = wire.payload(frame.raw)
-        channel = wire.channel(data)
-        event = self._decode(frame)
-        if event is not None:
-            if event.ts_event:
-                self._skew_ns = event.ts_event - frame.recv_ns
-            self.exchange.on_event(event, is_aggregate=channel == "aggTrade")
-        return event, data, channel
+        if event is None:
+            return None
+        if event.ts_event:
+            self._skew_ns = event.ts_event - frame.recv_ns
+        channel = wire.channel(event, frame.raw)
+        self.exchange.on_event(event, is_aggregate=channel == "aggTrade")
+        return event, channel
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
@@ -117,12 +118,17 @@ class Player:
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         def run() -> None:
-            if done.cancelled():
-                return
+            result, failure = None, None
             try:
-                done.set_result(action())
+                result = action()
             except Exception as error:
-                done.set_exception(error)
+                failure = error
+            if done.cancelled():
+                return  # the client hung up; what it sent was carried out all the same
+            if failure is None:
+                done.set_result(result)
+            else:
+                done.set_exception(failure)
 
         heapq.heappush(self._requests, (self.tape_now() + self.latency_ns, next(self._order), run))
         self._wake()
@@ -147,7 +153,8 @@ class Player:
             self.exchange.expire(time.time_ns())
             self.hub.flush()
             if self.started and not self.finished and self._next() is None:
-                await self._finish()
+                self.finished = True
+                self._ending = asyncio.create_task(self._end())
             await self._sleep()
 
     def _next_ns(self) -> int:
@@ -165,13 +172,13 @@ class Player:
             self.max_lag_ns = max(self.max_lag_ns, now_ns - frame.recv_ns)
 
     def _play(self, frame: Frame) -> None:
-        event, data, channel = self._feed(frame)
         self.played += 1
-        if event is None or channel is None or self._is_dropped(event.symbol):
+        fed = self._feed(frame)
+        if fed is None or fed[1] is None or self._is_dropped(fed[0].symbol):
             return
-        symbol = event.symbol
+        symbol, channel, data = fed[0].symbol, fed[1], wire.payload(frame.raw)
         self.hub.publish((symbol, channel), data)
-        if channel == "trade" and isinstance(event, Trade) and self.hub.wants((symbol, "aggTrade")):
+        if channel == "trade" and self.hub.wants((symbol, "aggTrade")):
             aggregate = wire.aggregate(data)
             if aggregate is not None:
                 self.hub.publish((symbol, "aggTrade"), aggregate)
@@ -182,10 +189,10 @@ class Player:
         self.drop_next[symbol] -= 1
         return True
 
-    async def _finish(self) -> None:
-        self.finished = True
+    async def _end(self) -> None:
+        """Close market sockets once everything was sent."""
         await asyncio.sleep(max((socket.pending_s for socket in self.hub.sockets), default=0.0))
-        closing = [socket.ws.close(code=1000, message=b"tape ended") for socket in list(self.hub.sockets)]
+        closing = [socket.ws.close(code=1000, message=TAPE_ENDED) for socket in list(self.hub.sockets)]
         await asyncio.gather(*closing, return_exceptions=True)
 
     async def _sleep(self) -> None:
@@ -205,5 +212,9 @@ class Player:
             self._alarm.set_result(None)
 
 
-def _rest(depth: Depth) -> tuple[Any, ...]:
-    return depth.is_snapshot, depth.first_id, depth.last_id, depth.prev_id, depth.bids, depth.asks
+def read(frame: Frame) -> Event | None:
+    """The frame's event; a REST snapshot, which names no symbol, takes that of its file."""
+    event = decode(frame.raw, frame.recv_ns)
+    if isinstance(event, Depth) and not event.symbol:
+        return msgspec.structs.replace(event, symbol=frame.symbol)
+    return event

@@ -28,6 +28,7 @@ from market.tape import Session, session_frames, sessions
 VENUE: Final = "binanceusdm"
 HOST: Final = "127.0.0.1"
 SHUTDOWN_S: Final = 1.0
+TICK_S: Final = 0.5
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -142,11 +143,18 @@ async def run(face: BinanceFace, listener: socket.socket, ready: Callable[[], No
     runner = web.AppRunner(application(face), access_log=None, shutdown_timeout=SHUTDOWN_S, handle_signals=False)
     await runner.setup()
     await web.SockSite(runner, listener).start()
-    playing = asyncio.create_task(face.player.run())
+    playing, ticking = asyncio.create_task(face.player.run()), asyncio.create_task(_tick(face))
     ready()
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((playing, stopping), return_when=asyncio.FIRST_COMPLETED)
+    ticking.cancel()
     await _shut_down(face, runner, playing)
+
+
+async def _tick(face: BinanceFace) -> None:
+    while True:
+        await asyncio.sleep(TICK_S)
+        face.tick()
 
 
 async def _shut_down(face: BinanceFace, runner: web.AppRunner, playing: "asyncio.Task[None]") -> None:

@@ -4,17 +4,12 @@ from typing import Final
 
 import msgspec
 
+from market.events import Depth, Event, Mark, Quote, Trade
+
 Topic = tuple[str, str]
 
 _HEAD: Final = b'{"stream":"'
-_CHANNELS: Final = {
-    b"depthUpdate": "depth",
-    b"bookTicker": "bookTicker",
-    b"trade": "trade",
-    b"aggTrade": "aggTrade",
-    b"markPriceUpdate": "markPrice",
-    b"forceOrder": "forceOrder",
-}
+CHANNELS: Final = ("depth", "bookTicker", "trade", "aggTrade", "markPrice", "forceOrder")
 
 
 class _Wrapped(msgspec.Struct):
@@ -23,13 +18,13 @@ class _Wrapped(msgspec.Struct):
 
 
 class _Print(msgspec.Struct):
-    E: int
     s: str
     t: int
     p: str
     q: str
-    T: int
     m: bool
+    E: int = 0
+    T: int = 0
     X: str = "MARKET"
 
 
@@ -65,16 +60,15 @@ def payload(raw: bytes) -> bytes:
     return bytes(_wrapped.decode(raw).data)
 
 
-def channel(data: bytes) -> str | None:
-    """Channel a payload is published on, None when clients cannot subscribe to it (REST answers, unknown events).
-
-    >>> channel(b'{"e":"depthUpdate","E":1}')
-    'depth'
-    """
-    start = data.find(b'"e":"', 0, 64)
-    if start < 0:
-        return None
-    return _CHANNELS.get(data[start + 5 : data.find(b'"', start + 5)])
+def channel(event: Event, raw: bytes) -> str | None:
+    """Channel an event is published on; None for REST answers, which no client can subscribe to."""
+    if isinstance(event, Quote):
+        return "bookTicker"
+    if isinstance(event, Depth):
+        return None if event.is_snapshot else "depth"
+    if isinstance(event, Trade):
+        return "aggTrade" if b'"aggTrade"' in raw else "trade"
+    return "markPrice" if isinstance(event, Mark) else "forceOrder"
 
 
 def topic_of(name: str) -> Topic | None:
@@ -85,7 +79,7 @@ def topic_of(name: str) -> Topic | None:
     """
     symbol, _, rest = name.partition("@")
     kind = rest.partition("@")[0]
-    return (symbol.upper(), kind) if symbol and kind in _CHANNELS.values() else None
+    return (symbol.upper(), kind) if symbol and kind in CHANNELS else None
 
 
 def aggregate(data: bytes) -> bytes | None:
