@@ -197,8 +197,8 @@ def require_free(port: int, setting: str) -> int:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            message = f"port {port} ({setting}) cannot be used: {error.strerror}"
+        except (OSError, OverflowError) as error:
+            message = f"port {port} ({setting}) cannot be used: {getattr(error, 'strerror', None) or error}"
             raise PortInUseError(
                 message, f"stop what listens there, or choose another {setting} (0 picks one)"
             ) from error
