@@ -38,8 +38,12 @@ class Instrument(msgspec.Struct, frozen=True):
         return int((Decimal(repr(px)) if isinstance(px, float) else px) / self.tick_size + Decimal("0.5"))
 
     def lots_floor(self, qty: Decimal | float) -> int:
-        """Largest whole number of lots not above ``qty``."""
-        return int((Decimal(repr(qty)) if isinstance(qty, float) else qty) // self.lot_size)
+        """Largest whole number of lots not above ``qty``; a float a rounding below a whole lot counts as that lot.
+
+        >>> btcusdt_example().lots_floor(1001 * 0.001), btcusdt_example().lots_floor(0.0019)
+        (1001, 1)
+        """
+        return int((Decimal(repr(qty)) if isinstance(qty, float) else qty) / self.lot_size + Decimal("1e-9"))
 
     def min_order_lots(self, px: Decimal) -> int:
         """Fewest lots that satisfy both the lot and the notional filter at ``px``."""

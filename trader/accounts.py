@@ -6,7 +6,7 @@ from typing import Final
 
 
 from risk.types import AccountView, Intent, MarketView, PositionView, Regime
-from trader.alarms import AlarmState, init_alarms, raised, update_alarms
+from trader.alarms import AlarmState, Sample, init_alarms, update_alarms
 from trader.execution import Orders, WorkingOrder
 from trader.ledger import Ledger
 from trader.market_state import MarketState
@@ -24,12 +24,13 @@ _DEPTH_EVERY_NS: Final = 250_000_000
 class SymbolRisk:
     """Streaming detectors of one symbol: regime, alarms, and the last measured depth near the touch."""
 
-    __slots__ = ("alarms", "depth_ns", "depth_usd", "regime", "regime_state")
+    __slots__ = ("alarm_state", "alarms", "depth_ns", "depth_usd", "regime", "regime_state")
 
     def __init__(self) -> None:
         self.regime_state: RegimeState = init_regime()
         self.regime = Regime.NORMAL
-        self.alarms: AlarmState = init_alarms()
+        self.alarm_state: AlarmState = init_alarms()
+        self.alarms: tuple[str, ...] | None = None
         self.depth_usd: float | None = None
         self.depth_ns = 0
 
@@ -41,7 +42,7 @@ class Books:
         self.start = start
         self.markets = {i.symbol: MarketState(i) for i in start.instruments}
         self.risk = {symbol: SymbolRisk() for symbol in self.markets}
-        self.inputs = init_inputs(list(self.markets))
+        self.inputs = init_inputs()
         self.orders = Orders()
         self.ledger = Ledger(start.balance)
         self.volumes: dict[str, float] = {}
@@ -123,8 +124,21 @@ class Books:
 
     def _alarm(self, market: MarketState, risk: SymbolRisk, vol: float | None) -> None:
         quote = market.quote
-        if quote is not None:
-            risk.alarms = update_alarms(risk.alarms, quote, risk.depth_usd, vol, market.event_ns)
+        if quote is None:
+            return
+        sample = Sample(
+            ts_ns=market.event_ns,
+            bid_px=quote.bid_px,
+            bid_qty=quote.bid_qty,
+            ask_px=quote.ask_px,
+            ask_qty=quote.ask_qty,
+            traded_qty=market.traded_qty,
+            faults=market.gaps + market.quarantined,
+            depth_usd=risk.depth_usd,
+            vol_day=vol,
+            lag_ms=None,
+        )
+        risk.alarm_state, risk.alarms = update_alarms(risk.alarm_state, sample)
 
 
 def position_state(books: Books, symbol: str) -> PositionState | None:
@@ -211,7 +225,6 @@ def market_view(books: Books, intent: Intent, ts_ns: int) -> MarketView:
 
 
 def _alarms(books: Books, risk: SymbolRisk) -> tuple[str, ...] | None:
-    names = raised(risk.alarms)
-    if names is None or books.start.promoted:
-        return names
-    return (*names, NOT_PROMOTED)
+    if risk.alarms is None or books.start.promoted:
+        return risk.alarms
+    return (*risk.alarms, NOT_PROMOTED)

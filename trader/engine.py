@@ -240,7 +240,7 @@ class Engine:
         """A silent or broken book takes our quotes down."""
         market = self.books.markets[symbol]
         age_ms = (ts_ns - market.recv_ns) / 1e6
-        return not market.book.tradable or age_ms > self.start.config.limits.max_age_ms
+        return not market.book.tradable or age_ms > self.start.config.limits.max_market_age_ms
 
     def _resync(self, symbol: str, ts_ns: int) -> list[Output]:
         """Ask for a snapshot while the book is not tradable, once a second."""

@@ -87,8 +87,11 @@ class JournalReader:
         self.torn_at: int | None = None
 
     def __iter__(self) -> Iterator[Record]:
-        for _, payload in self.payloads():
-            yield _decoder.decode(payload)
+        return (record for record, _ in self.records())
+
+    def records(self) -> Iterator[tuple[Record, bytes]]:
+        """Every whole record with its bytes as written."""
+        return ((_decoder.decode(payload), payload) for _, payload in self.payloads())
 
     def payloads(self) -> Iterator[tuple[int, bytes]]:
         """(offset, payload) of every whole record."""

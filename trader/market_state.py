@@ -11,7 +11,7 @@ from features.schema import COUNT, WINDOW
 from market.book import Applied, Book
 from market.codecs.binance import decode
 from market.errors import FrameError
-from market.events import Depth, Mark, Quote, Trade
+from market.events import Depth, Event, Mark, Quote, Trade
 from market.instruments import Instrument
 
 _RING: Final = 2 * WINDOW
@@ -40,6 +40,7 @@ class MarketState:
         self.frames = 0
         self.quarantined = 0
         self.gaps = 0
+        self.traded_qty = 0.0
         self._kernel = kernel.init_state()
         self._row = np.zeros(COUNT)
         # rows are written twice, so that the last WINDOW of them are always one contiguous slice
@@ -51,10 +52,12 @@ class MarketState:
         self.recv_ns = ts_ns
         self.frames += 1
         try:
-            event = decode(raw, ts_ns)
+            return self._apply(decode(raw, ts_ns))
         except FrameError:
             self.quarantined += 1
             return False
+
+    def _apply(self, event: Event | None) -> bool:
         match event:
             case Quote():
                 return self._on_quote(event)
@@ -90,7 +93,10 @@ class MarketState:
         return self._update(event)
 
     def _on_trade(self, event: Trade) -> bool:
-        return self._update(event) if event.is_market else False
+        if not event.is_market:
+            return False
+        self.traded_qty += event.qty
+        return self._update(event)
 
     def _update(self, event: Quote | Trade) -> bool:
         kind, ts_ns, a, b, c, d = kernel.encode(event)

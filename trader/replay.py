@@ -75,16 +75,16 @@ class Replay:
         self._score_diff = 0.0
 
     def run(self, progress: Callable[[int], None] | None = None) -> ReplayResult:
-        records = iter(self._reader)
-        start = next(records, None)
+        records = self._reader.records()
+        start = next(records, (None, b""))[0]
         if not isinstance(start, Start):
             raise JournalError(f"{self._reader.path} does not begin with a start record", "pass a journal that `trade` wrote")
         engine = Engine(start)
-        for item in self._interleave(records):
+        for item, payload in self._interleave(records):
             if isinstance(item, (*INPUT_TYPES, FrameIn)):
                 self._step(engine, item)  # type: ignore[arg-type]
             else:
-                self._match(item)
+                self._match(item, payload)
             if self._observe is not None:
                 self._observe(engine, item)
             if progress is not None and self._frames % 1_000 == 0:
@@ -92,19 +92,19 @@ class Replay:
         self._missing()
         return self._result()
 
-    def _interleave(self, records: Iterator[Record]) -> Iterator[Record | FrameIn]:
-        """Journal records in order, each input preceded by the frames received before it."""
+    def _interleave(self, records: Iterator[tuple[Record, bytes]]) -> Iterator[tuple[Record | FrameIn, bytes]]:
+        """Journal records (with their bytes) in order, each input preceded by the frames received before it."""
         frames = (FrameIn(f.recv_ns, f.symbol, f.raw) for f in merge(find_tapes(self._tape)))
         frame = next(frames, None)
-        for record in records:
+        for record, payload in records:
             until = record.ts_ns if isinstance(record, INPUT_TYPES) else None
             if isinstance(record, DecisionRecord):
                 # a decision taken on a frame follows that frame directly and shares its reading
                 until = record.ts_ns + 1
             while frame is not None and until is not None and frame.ts_ns < until:
-                yield frame
+                yield frame, b""
                 frame = next(frames, None)
-            yield record
+            yield record, payload
 
     def _step(self, engine: Engine, item: Input) -> None:
         self._frames += isinstance(item, FrameIn)
@@ -116,12 +116,12 @@ class Replay:
             else:
                 self._expected.append(output)
 
-    def _match(self, recorded: Record) -> None:
-        """Compare the next recorded output with the next one computed."""
+    def _match(self, recorded: Record, payload: bytes) -> None:
+        """Compare the journal's bytes of the next output with those of the next one computed."""
         self._outputs += 1
         self._decisions += isinstance(recorded, DecisionRecord)
         computed = self._expected.pop(0) if self._expected else None
-        if computed is None or encode(computed) != encode(recorded):
+        if computed is None or encode(computed) != payload:
             self._differ(recorded, computed)
 
     def _missing(self) -> None:
