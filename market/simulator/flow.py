@@ -1,8 +1,8 @@
 """The weather of the simulated market: regimes, shared shocks and hidden pressure, on a 10 ms grid for every symbol.
 
-News arrives in bursts (a Hawkes process: each arrival makes the next likelier) and moves all symbols together in part. A
-slow hidden pressure leans on each price; the order flow of ``market.simulator.street`` shows it only through noise, so
-that books carry some information about the next move, as real ones do, and no more.
+News arrives in bursts (a Hawkes process: each arrival makes the next likelier) and moves all symbols together in part.
+A slow hidden pressure leans on each price; the order flow of ``market.simulator.street`` shows it only through noise,
+so that books carry some information about the next move, as real ones do, and no more.
 """
 
 import math
@@ -22,26 +22,31 @@ _FULL_MINUTES: Final = 10.0
 _NEWS_PER_S: Final = 0.2
 _EXCITATION: Final = 0.55
 _NEWS_MEMORY_S: Final = 0.4
-_PRESSURE_MEMORY_S: Final = 2.5
+_PRESSURE_MEMORY_S: Final = 4.0
 _COMMON_SHARE: Final = 0.65
+_LEAN: Final = 0.5
 
 Floats = NDArray[np.float64]
 
 
 class Climate(msgspec.Struct, frozen=True):
-    """One regime: volatility (bps per root minute), drift (bps per minute), activity, and how thin the book stands."""
+    """One regime: volatility (bps per root minute), drift (bps per minute), and ratios to an ordinary market.
+
+    ``activity`` is of orders per second, ``thinness`` how little stands in the book, ``news`` of arrivals per second.
+    """
 
     vol_bps: float
     drift_bps: float
     activity: float
     thinness: float
+    news: float
 
 
-CALM: Final = Climate(1.6, 0.0, 0.85, 1.0)
-TRENDING: Final = Climate(2.4, 4.0, 1.0, 1.1)
-VOLATILE: Final = Climate(5.0, 0.0, 1.25, 1.5)
-CRASH: Final = Climate(24.0, 0.0, 1.5, 3.0)
-RECOVERY: Final = Climate(10.0, 0.0, 1.2, 2.0)
+CALM: Final = Climate(1.6, 0.0, 0.85, 1.0, 0.7)
+TRENDING: Final = Climate(2.4, 4.0, 1.0, 1.1, 1.0)
+VOLATILE: Final = Climate(5.0, 0.0, 1.25, 1.5, 2.0)
+CRASH: Final = Climate(24.0, 0.0, 1.5, 3.0, 8.0)
+RECOVERY: Final = Climate(10.0, 0.0, 1.2, 2.0, 4.0)
 
 
 class Spec(msgspec.Struct, frozen=True):
@@ -56,7 +61,7 @@ class Spec(msgspec.Struct, frozen=True):
 
 
 class Path(msgspec.Struct, frozen=True):
-    """What drives one symbol, one value per 10 ms: fair log price, pressure (about unit variance), activity, thinness."""
+    """What drives one symbol, one value per 10 ms: fair log price, pressure (unit variance), activity, thinness."""
 
     fair: Floats
     pressure: Floats
@@ -93,15 +98,15 @@ def paths(seed: int, symbols: int, minutes: float, betas: list[float]) -> list[P
     rng = np.random.Generator(np.random.PCG64(seed))
     steps = max(1, round(minutes * 60 * _STEPS_PER_S))
     climate = _climate(rng, steps)
-    news = _news(rng, steps)
+    news = _news(rng, climate["news"])
     common = rng.standard_normal(steps)
-    crash = _crash(minutes, steps, climate["crash_at"])
+    crash = _crash(minutes, news / climate["news"], float(climate["crash_at"][0]))
     return [_path(rng, climate, news, common, crash, betas[index]) for index in range(symbols)]
 
 
 def _climate(rng: np.random.Generator, steps: int) -> dict[str, Floats]:
     """Per-step regime parameters: spells of calm, trend and volatility, and one crash with its recovery."""
-    rows = np.empty((steps, 4))
+    rows = np.empty((steps, 5))
     start = 0
     while start < steps:
         end = min(steps, start + int(rng.uniform(0.05, 0.12) * steps) + 1)
@@ -113,7 +118,7 @@ def _climate(rng: np.random.Generator, steps: int) -> dict[str, Floats]:
     rows[rise:over] = _row(RECOVERY, 0.0)
     late = int(steps * rng.uniform(0.84, 0.88))
     rows[late : late + steps // 20] = _row(VOLATILE, 0.0)
-    names = ("vol_bps", "drift_bps", "activity", "thinness")
+    names = ("vol_bps", "drift_bps", "activity", "thinness", "news")
     return {name: rows[:, column] for column, name in enumerate(names)} | {"crash_at": np.array([crash_at])}
 
 
@@ -123,31 +128,37 @@ def _draw_climate(rng: np.random.Generator) -> list[float]:
 
 
 def _row(climate: Climate, sign: float) -> list[float]:
-    return [climate.vol_bps, climate.drift_bps * sign, climate.activity, climate.thinness]
+    return [climate.vol_bps, climate.drift_bps * sign, climate.activity, climate.thinness, climate.news]
 
 
-def _news(rng: np.random.Generator, steps: int) -> Floats:
-    """Number of news arrivals per step: self-exciting with exponential memory, mean rate ``_NEWS_PER_S`` / (1 - n)."""
-    base, decay = _NEWS_PER_S / _STEPS_PER_S, math.exp(-1 / (_NEWS_MEMORY_S * _STEPS_PER_S))
+def _news(rng: np.random.Generator, rate: Floats) -> Floats:
+    """News arrivals (1.0 or 0.0 per step), self-exciting: mean rate ``_NEWS_PER_S * rate / (1 - _EXCITATION)``."""
+    base, decay = (rate * _NEWS_PER_S / _STEPS_PER_S).tolist(), math.exp(-1 / (_NEWS_MEMORY_S * _STEPS_PER_S))
     kick = _EXCITATION / (_NEWS_MEMORY_S * _STEPS_PER_S)
-    draws, arrivals, excited = rng.random(steps).tolist(), [0.0] * steps, 0.0
+    draws, arrivals, excited = rng.random(len(base)).tolist(), [0.0] * len(base), 0.0
     for step, draw in enumerate(draws):
-        hit = draw < base + excited
+        hit = draw < base[step] + excited
         arrivals[step] = float(hit)
         excited = excited * decay + (kick if hit else 0.0)
     return np.array(arrivals)
 
 
-def _crash(minutes: float, steps: int, crash_at: Floats) -> Floats:
-    """Log price of the fall and the partial rebound; shorter markets fall less, as volatility scales."""
+def _crash(minutes: float, news: Floats, crash_at: float) -> Floats:
+    """Log price of the fall and the partial rebound, in the steps of the ``news`` (arrivals per expected one).
+
+    Shorter markets fall less, as volatility scales.
+    """
     depth = _CRASH_DEPTH * min(1.0, math.sqrt(minutes / _FULL_MINUTES))
-    where = np.arange(steps) / steps - crash_at[0]
-    return -depth * _smooth(where / 0.08) + depth * _REBOUND * _smooth((where - 0.085) / 0.115)
+    where = np.arange(len(news)) / len(news)
+    fall = _moves(news, (where >= crash_at) & (where < crash_at + 0.08))
+    rise = _moves(news, (where >= crash_at + 0.085) & (where < crash_at + 0.2))
+    return np.cumsum(depth * (_REBOUND * rise - fall))
 
 
-def _smooth(x: Floats) -> Floats:
-    clipped = np.clip(x, 0.0, 1.0)
-    return clipped * clipped * (3.0 - 2.0 * clipped)
+def _moves(news: Floats, window: NDArray[np.bool_]) -> Floats:
+    """Shares of a whole move, one per arrival within the window; nothing moves when nothing arrives."""
+    inside = news * window
+    return inside / max(float(inside.sum()), 1e-9)
 
 
 def _path(
@@ -156,15 +167,11 @@ def _path(
     steps = len(news)
     own = rng.standard_normal(steps)
     shock = beta * (math.sqrt(_COMMON_SHARE) * common + math.sqrt(1 - _COMMON_SHARE) * own)
-    per_step = climate["vol_bps"] * 1e-4 / math.sqrt(60 * _STEPS_PER_S)
-    jumps = shock * news * per_step / math.sqrt(max(news.mean(), 1e-9))
     pressure = _ornstein_uhlenbeck(rng, steps)
-    lean = pressure * per_step * math.sqrt(1 / _STEPS_PER_S) * _LEAN
-    drift = climate["drift_bps"] * 1e-4 / (60 * _STEPS_PER_S)
-    return Path(np.cumsum(jumps + lean + drift) + crash, pressure, climate["activity"], climate["thinness"])
-
-
-_LEAN: Final = 0.5
+    per_s = climate["news"] * _NEWS_PER_S / (1.0 - _EXCITATION)
+    jump = climate["vol_bps"] * 1e-4 / np.sqrt(60 * per_s) * (shock + _LEAN * pressure)
+    drift = climate["drift_bps"] * 1e-4 / (60 * per_s)
+    return Path(np.cumsum(news * (jump + drift)) + crash, pressure, climate["activity"], climate["thinness"])
 
 
 def _ornstein_uhlenbeck(rng: np.random.Generator, steps: int) -> Floats:

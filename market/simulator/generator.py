@@ -1,7 +1,7 @@
 """A seeded, believable perpetual-futures market, written as a tape of Binance USD-M frames.
 
-Ids fit together as the venue's do: every change of a level has its own update id, a ``bookTicker`` carries the id of the
-change it shows, a depth frame names the range it covers, so the truth test of a book holds exactly.
+Ids fit together as the venue's do: every change of a level has its own update id, a ``bookTicker`` carries the id of
+the change it shows, a depth frame names the range it covers, so the truth test of a book holds exactly.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ from market.simulator.street import Print, Street
 from market.tape.writer import TapeWriter, tape_name
 
 START_NS: Final = 1_767_621_600_000_000_000  # 2026-01-05 14:00:00 UTC
-_EVENTS_PER_S: Final = 50.0
+_EVENTS_PER_S: Final = 44.0
 _EXCITE_PER_S: Final = 4.0
 _CALM_AFTER_S: Final = 0.25
 _MS: Final = 1_000_000
@@ -36,9 +36,10 @@ def generate(
 ) -> list[Path]:
     """Write one tape per symbol (and UTC day) under ``folder`` and return their paths; same arguments, same bytes.
 
-    Each tape opens with a REST depth snapshot, then carries ``depth@0ms``, ``bookTicker``, ``trade`` and ``markPrice@1s``
-    frames. ``progress`` is called with the share done (a ratio, ends at 1.0). One crash with a partial recovery falls
-    between 0.56 and 0.79 of the time.
+    Each tape opens with a REST depth snapshot, then carries ``depth@0ms``, ``bookTicker``, ``trade`` and
+    ``markPrice@1s`` frames. ``progress`` is called with the share done (a ratio, ends at 1.0). One crash with a partial
+    recovery falls between 0.56 and 0.82 of the time. Tapes get their names together at the end: an interrupted run
+    leaves none and is simply run again.
 
     Raises
     ------
@@ -51,34 +52,36 @@ def generate(
         )
     specs = [flow.spec_of(symbol) for symbol in symbols]
     weather = flow.paths(seed, len(specs), minutes, [spec.beta for spec in specs])
-    written: list[Path] = []
+    writers: list[TapeWriter] = []
     for index, (spec, path) in enumerate(zip(specs, weather, strict=True)):
         rng = Random(f"{seed}:{spec.symbol}")
         frames = _Market(spec, path, rng).frames()
         span_ns = len(path.fair) * STEP_NS
         report = None if progress is None else _share(progress, index, len(specs), span_ns)
-        written += _write(folder, spec.symbol, frames, report)
+        writers += _write(folder, spec.symbol, frames, report)
+    for writer in writers:
+        writer.close()
     if progress is not None:
         progress(1.0)
-    return written
+    return [writer.path for writer in writers]
 
 
 def _share(progress: Callable[[float], None], index: int, symbols: int, span_ns: int) -> Callable[[int], None]:
     return lambda now: progress(min(1.0, (index + (now - START_NS) / span_ns) / symbols))
 
 
-def _write(folder: Path, symbol: str, frames: Iterator[Timed], report: Callable[[int], None] | None) -> list[Path]:
+def _write(
+    folder: Path, symbol: str, frames: Iterator[Timed], report: Callable[[int], None] | None
+) -> list[TapeWriter]:
     writers: list[TapeWriter] = []
     for count, (recv_ns, raw) in enumerate(frames):
         name = tape_name(symbol, recv_ns)
         if not writers or writers[-1].path.name != name:
-            writers.append(TapeWriter(folder / name))
+            writers.append(TapeWriter(folder / name, resume=False))
         writers[-1].write(recv_ns, raw)
         if report is not None and count % _PROGRESS_EVERY == 0:
             report(recv_ns)
-    for writer in writers:
-        writer.close()
-    return [writer.path for writer in writers]
+    return writers
 
 
 class _Market:
@@ -111,7 +114,7 @@ class _Market:
             while flush <= now or mark <= now:
                 if flush <= mark:
                     yield from self._depth(int(flush))
-                    flush += (22 + rng.random() * 30) * _MS
+                    flush += (30 + rng.random() * 36) * _MS
                 else:
                     yield self._mark(mark)
                     mark += _SECOND
@@ -123,7 +126,7 @@ class _Market:
         """Put the street into the weather of ``now``; returns the activity (a ratio)."""
         step = min(len(self.path.fair) - 1, (now - START_NS) // STEP_NS)
         street, path = self.street, self.path
-        street.fair = self.spec.open_px / street.tick * (1.0 + float(path.fair[step]))
+        street.fair = self.spec.open_px / street.tick * (1.0 + float(path.fair[step])) + street.impact
         street.pressure, street.thinness = float(path.pressure[step]), float(path.thinness[step])
         return float(path.activity[step])
 
@@ -196,8 +199,8 @@ class _Market:
         funding = 1e-4 + 2e-5 * self.street.pressure
         raw = (
             f'{self.stream}markPrice@1s","data":{{"e":"markPriceUpdate","E":{at},"s":"{self.spec.symbol}",'
-            f'"p":"{0.5 * (fair_px + middle):.8f}","P":"{fair_px:.8f}","i":"{fair_px * 0.9997:.8f}","r":"{funding:.8f}",'
-            f'"T":{(now // _FUNDING_NS + 1) * _FUNDING_NS // _MS}}}}}'
+            f'"p":"{0.5 * (fair_px + middle):.8f}","P":"{fair_px:.8f}","i":"{fair_px * 0.9997:.8f}",'
+            f'"r":"{funding:.8f}","T":{(now // _FUNDING_NS + 1) * _FUNDING_NS // _MS}}}}}'
         )
         return self._received(at), raw.encode()
 

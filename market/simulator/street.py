@@ -1,6 +1,6 @@
 """One simulated order book in integer ticks and lots, and the crowd that trades on it.
 
-The crowd follows the queue-reactive idea (Huang, Lehalle, Rosenbaum 2015): what arrives depends on the state of the book.
+The crowd follows the queue-reactive idea (Huang, Lehalle, Rosenbaum 2015): what arrives depends on the book's state.
 Takers and makers lean towards the hidden fair price and pressure of ``market.simulator.flow``; wide spreads attract
 quotes, so the spread reverts; each market order excites the next for a moment.
 """
@@ -16,12 +16,13 @@ _TAKER_USD: Final = 3_500.0
 _FARTHEST_SCAN: Final = 5_000
 _OPENING_LEVELS: Final = 1_000
 _MAX_SWEPT_LEVELS: Final = 3
+_LEARNED: Final = 0.4
 
 Print = tuple[int, int, int]
 
 
 class Street:
-    """State of one market. ``update_id`` grows with every level change; ``pending`` are the changes of the next depth frame.
+    """State of one market. ``update_id`` grows with every level change; ``pending`` holds those of the next depth frame.
 
     Sides are indexed 0 bids, 1 asks; ``best`` are their best ticks.
     """
@@ -37,7 +38,7 @@ class Street:
         self.width = max(1.5, spec.open_px / self.tick * 8e-6)
         self.best = [middle, middle + 1]
         self.thinness, self.pressure, self.fair = 1.0, 0.0, float(middle)
-        self.last_taker = 1
+        self.last_taker, self.impact = 1, 0.0
         for side in (0, 1):
             self._open(side)
 
@@ -74,7 +75,7 @@ class Street:
                 self.best[side] = tick
                 return
         # nobody left within sight: one maker quotes far out, as emergency makers do
-        self.best[side] += away * max(1, int(self.width * 4))
+        self.best[side] = max(1, self.best[side] + away * max(1, int(self.width * 4)))
         self.set_level(side, self.best[side], self._lots(_TOUCH_USD * 0.2, 0.8))
 
     def act(self) -> list[Print]:
@@ -86,15 +87,25 @@ class Street:
         if spread > 1 and rng.random() < 0.7:
             self._improve(gap, spread)
             return []
-        up = 1.0 / (1.0 + math.exp(-(0.5 * self.pressure + 0.35 * max(-2.0, min(2.0, gap)))))
-        draw = rng.random()
+        up = 1.0 / (1.0 + math.exp(-(0.7 * self.pressure + 0.35 * max(-2.0, min(2.0, gap)))))
+        before, prints, draw = tuple(self.best), [], rng.random()
         if draw < 0.17:
-            return self._take(self._taker_side(up), self._lots(_TAKER_USD, 1.2), _MAX_SWEPT_LEVELS)
-        if draw < 0.58:
+            prints = self._take(self._taker_side(up), self._lots(_TAKER_USD, 1.2), _MAX_SWEPT_LEVELS)
+        elif draw < 0.58:
             self._join(0 if rng.random() < up else 1)
         else:
             self._leave(1 if rng.random() < up else 0)
-        return []
+        self._learn(before)
+        return prints
+
+    def _learn(self, before: tuple[int, ...]) -> None:
+        """A queue that ran out was information: often the fair price follows the touch (price impact)."""
+        if self.rng.random() >= _LEARNED:
+            return
+        if self.best[0] < before[0]:
+            self.impact += min(0.0, self.best[0] + 0.5 - self.fair)
+        if self.best[1] > before[1]:
+            self.impact += max(0.0, self.best[1] - 0.5 - self.fair)
 
     def _taker_side(self, up: float) -> int:
         """Takers split large orders, so signs persist (Lillo, Farmer 2004)."""
@@ -140,13 +151,13 @@ class Street:
 
     def _improve(self, gap: float, spread: int) -> None:
         rng = self.rng
-        side = 0 if rng.random() < 1.0 / (1.0 + math.exp(-1.5 * max(-3.0, min(3.0, gap)))) else 1
+        side = 0 if rng.random() < 1.0 / (1.0 + math.exp(-max(-5.0, min(5.0, gap * self.width)))) else 1
         inward = (1, -1)[side]
         depth = spread - 1 if rng.random() < 0.6 else 1 + int(rng.random() * (spread - 1))
         self.set_level(side, self.best[side] + inward * depth, self._touch_lots(side, 0.5))
 
     def _touch_lots(self, side: int, share: float) -> int:
-        lean = 0.35 * self.pressure * (1 if side == 0 else -1)
+        lean = 0.5 * self.pressure * (1 if side == 0 else -1)
         return self._lots(_TOUCH_USD * share * math.exp(lean) / self.thinness, 1.0)
 
     def _join(self, side: int) -> None:

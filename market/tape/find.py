@@ -71,7 +71,7 @@ def identify(path: Path) -> TapeFile:
 
 
 def _market_of(raw: bytes) -> str:
-    """``binanceusdm`` for a frame only futures send, ``binance`` for one only spot sends, "" when it could be either."""
+    """``binanceusdm`` for a frame only futures send, ``binance`` for one only spot sends, "" for one of both."""
     if b'"depthUpdate"' in raw:
         return "binanceusdm" if b'"pu"' in raw else "binance"
     if b'"trade"' in raw or b'"aggTrade"' in raw:

@@ -28,8 +28,8 @@ class TapeWriter:
     """Appends frames to ``<path>.part`` and renames it to ``path`` on ``close``; same frames, same bytes.
 
     Data reaches the operating system every second of receive time or 256 KiB, whichever is first. A ``.part`` left by a
-    crash is continued: its whole lines are kept, its torn tail is cut. Leaving a ``with`` block by an exception keeps the
-    ``.part`` and gives it no name.
+    crash is continued (unless ``resume`` is False): its whole lines are kept, its torn tail is cut. Leaving a ``with``
+    block by an exception keeps the ``.part`` and gives it no name.
 
     Raises
     ------
@@ -37,7 +37,7 @@ class TapeWriter:
         ``path`` exists already, or cannot be written (no disk, no permission).
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, resume: bool = True) -> None:
         self.path = path
         self.part = path.with_name(path.name + ".part")
         if path.exists():
@@ -48,7 +48,7 @@ class TapeWriter:
         self._flushed_ns = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            saved = _whole_lines(self.part)
+            saved = _whole_lines(self.part) if resume else b""
             self._zip = zlib.compressobj(_LEVEL, zlib.DEFLATED, 31)
             fresh = self.part.with_name(self.part.name + ".new")
             self._file = fresh.open("wb")
