@@ -4,7 +4,7 @@ import logging
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ import msgspec
 
 from market.errors import CryptoScalpError
 from pipelines import storage
-from pipelines.definitions import JOB, build_definitions
+from pipelines.definitions import JOB, build_definitions, defs
 from pipelines.settings import PipelineError, PipelineSettings
 
 Progress = Callable[[str, str], None]
@@ -33,7 +33,7 @@ class CheckOutcome(msgspec.Struct, frozen=True):
 
 
 class PipelineResult(msgspec.Struct, frozen=True):
-    """A run that succeeded: per asset its metadata (plots left out) and seconds, and every check."""
+    """A run that succeeded: metadata by asset (plots left out), seconds by step, and every check."""
 
     run_id: str
     assets: dict[str, dict[str, Any]]
@@ -44,18 +44,20 @@ class PipelineResult(msgspec.Struct, frozen=True):
 class _Follower(logging.Handler):
     """Hears Dagster's events as they happen, tells ``progress``, and remembers which step is under way."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, names: Mapping[str, str]) -> None:
         super().__init__(logging.DEBUG)
-        self._progress = progress
+        self._progress, self._names = progress, names
         self._started: dict[str, float] = {}
-        self.step, self.seconds = "", dict[str, float]()
+        self.step, self.seconds, self.failed_checks = "", dict[str, float](), list[str]()
 
     def emit(self, record: logging.LogRecord) -> None:
         event = getattr(record, "dagster_event", None) or getattr(record, "dagster_meta", {}).get("dagster_event")
         if event is None or event.step_key is None:
             return
-        step = event.step_key
-        if event.event_type_value == "STEP_START":
+        step = self._names.get(event.step_key, event.step_key)
+        if event.event_type_value == "ASSET_CHECK_EVALUATION":
+            self._note(event.asset_check_evaluation_data)
+        elif event.event_type_value == "STEP_START":
             self.step, self._started[step] = step, time.monotonic()
             self._progress(step, "started")
         elif event.event_type_value in ("STEP_SUCCESS", "STEP_FAILURE"):
@@ -63,9 +65,16 @@ class _Follower(logging.Handler):
             outcome = "done" if event.event_type_value == "STEP_SUCCESS" else "failed"
             self._progress(step, f"{outcome} in {self.seconds[step]:.1f} s")
 
+    def _note(self, check: dg.AssetCheckEvaluation) -> None:
+        if not check.passed:
+            self.failed_checks.append(f"{check.asset_key.to_user_string()}: {check.check_name}: {check.description}")
+
 
 def run_pipeline(
-    settings: PipelineSettings, dagster_home: Path | None, progress: Progress = lambda _asset, _what: None
+    settings: PipelineSettings,
+    dagster_home: Path | None,
+    progress: Progress = lambda _asset, _what: None,
+    only: Collection[str] | None = None,
 ) -> PipelineResult:
     """Materialize every asset and evaluate every check, in order, in this process.
 
@@ -76,7 +85,9 @@ def run_pipeline(
     dagster_home
         Folder with a ``dagster.yaml``, so that the run shows in Dagster's UI; None keeps no record in Dagster.
     progress
-        Called with a step's name and "started", "done in … s" or "failed in … s".
+        Called with the name of an asset, or "asset: check", and "started", "done in … s" or "failed in … s".
+    only
+        Names of the assets to materialize, with their checks; None means all. What they need must be there already.
 
     Raises
     ------
@@ -84,15 +95,27 @@ def run_pipeline(
         An asset or a blocking check failed: one sentence naming it and the cause, and a fix. The trace of an unexpected
         failure is written to ``pipeline_failure.txt`` under ``home``.
     """
-    run_id, follower = str(uuid.uuid4()), _Follower(progress)
+    run_id, follower = str(uuid.uuid4()), _Follower(progress, _step_names())
+    keys = None if only is None else [dg.AssetKey(name) for name in only]
     with _recorded(settings, run_id) as outcome, _instance(dagster_home) as instance:
         job = build_definitions(settings, {"follow": _following(follower)}).resolve_job_def(JOB)
+        config: dict[str, Any] = {"loggers": {"follow": {}}}
         try:
-            result = job.execute_in_process({"loggers": {"follow": {}}}, instance=instance, run_id=run_id)
+            result = job.execute_in_process(config, instance=instance, run_id=run_id, asset_selection=keys)
         except Exception as error:
-            raise _explained(error, follower.step, settings.home_path) from error
+            raise _explained(error, follower, settings.home_path) from error
         outcome.update(status="succeeded")
     return PipelineResult(run_id, _assets(result), follower.seconds, list(_checks(result)))
+
+
+def _step_names() -> dict[str, str]:
+    """What people call Dagster's steps that evaluate one check."""
+    checks = [check for check in defs.asset_checks or [] if isinstance(check, dg.AssetChecksDefinition)]
+    return {
+        check.node_def.name: f"{key.asset_key.to_user_string()}: {key.name}"
+        for check in checks
+        for key in check.check_keys
+    }
 
 
 def _following(follower: _Follower) -> dg.LoggerDefinition:
@@ -139,17 +162,17 @@ def _instance(dagster_home: Path | None) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
-def _explained(error: BaseException, step: str, home: Path) -> CryptoScalpError:
+def _explained(error: BaseException, follower: _Follower, home: Path) -> CryptoScalpError:
     """The failure in one sentence: ours as it says itself, a failed check by its words, anything else with its type."""
     for cause in _causes(error):
         if isinstance(cause, CryptoScalpError):
-            return PipelineError(f"{step}: {cause.message}", cause.fix)
-        if isinstance(cause, dg.DagsterAssetCheckFailedError):
-            return PipelineError(f"{step}: {cause}", _RUN_FIX)
+            return PipelineError(f"{follower.step}: {cause.message}", cause.fix)
+    if follower.failed_checks:
+        return PipelineError(follower.failed_checks[-1], _RUN_FIX)
     root = list(_causes(error))[-1]
-    home.mkdir(parents=True, exist_ok=True)
-    (home / FAILURE_FILE).write_text("".join(traceback.format_exception(error)))
-    return PipelineError(f"{step}: {type(root).__name__}: {root}", f"report it with {home / FAILURE_FILE}")
+    trace = home / FAILURE_FILE
+    trace.write_text("".join(traceback.format_exception(error)))
+    return PipelineError(f"{follower.step}: {type(root).__name__}: {root}", f"report it with {trace}")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
