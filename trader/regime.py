@@ -127,17 +127,18 @@ def _vote(state: RegimeState, mid_px: float, vol: float | None, params: RegimePa
         return Regime.NORMAL
     if _volatile(state, vol, params):
         return Regime.VOLATILE
-    return _trending(state, vol, params)
+    # what a crash did to the averages is no trend: they are begun anew on the way out
+    return Regime.NORMAL if state.regime is Regime.RECOVERY else _trending(state, vol, params)
 
 
 def _crashing(state: RegimeState, mid_px: float, vol: float | None, params: RegimeParams) -> bool:
     fall_bps = state.window.fall_bps(mid_px) if state.window is not None else 0.0
-    sigma_bps = 0.0 if vol is None else vol * sqrt(params.crash_window_s / _DAY_S) * 10_000.0
     if state.regime is Regime.CRASH:
         return fall_bps >= params.crash_bps / 2
-    # the volatility estimate itself jumps in a crash, so the fall is measured in what was usual before
-    usual_bps = sigma_bps * min(1.0, state.vol_base / vol) if vol is not None and state.vol_base is not None else 0.0
-    return fall_bps >= params.crash_bps and fall_bps >= params.crash_sigmas * usual_bps
+    # a crash lifts the volatility estimate at once, so its size is judged by what was usual before
+    usual = 0.0 if vol is None or state.vol_base is None else min(vol, state.vol_base)
+    sigma_bps = usual * sqrt(params.crash_window_s / _DAY_S) * 10_000.0
+    return fall_bps >= params.crash_bps and fall_bps >= params.crash_sigmas * sigma_bps
 
 
 def _volatile(state: RegimeState, vol: float, params: RegimeParams) -> bool:
@@ -175,4 +176,13 @@ def _switch(state: RegimeState, vote: Regime, params: RegimeParams) -> RegimeSta
 
 
 def _in(state: RegimeState, regime: Regime, crash_ns: int | None) -> RegimeState:
-    return msgspec.structs.replace(state, regime=regime, candidate=regime, candidate_ns=state.ts_ns, crash_ns=crash_ns)
+    settled = state.regime is Regime.RECOVERY and regime is not Regime.CRASH
+    return msgspec.structs.replace(
+        state,
+        regime=regime,
+        candidate=regime,
+        candidate_ns=state.ts_ns,
+        crash_ns=crash_ns,
+        slow=state.fast if settled else state.slow,
+        long=state.fast if settled else state.long,
+    )

@@ -25,7 +25,7 @@ class MarketMakingParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
     quote_equity: float = 0.02
     max_inventory: float = 0.06
-    risk_aversion: float = 0.05
+    risk_aversion: float = 0.3
     horizon_s: float = 10.0
     half_spread_bps: float = 0.0
     max_adverse: float = 0.35
