@@ -9,6 +9,7 @@ from types import FrameType
 from typing import NoReturn, Protocol, Self, TypeVar
 
 from infra.errors import ProcessError
+from infra.processes import tail
 
 WATCH_S = 0.5
 
@@ -51,11 +52,11 @@ class Supervisor:
         return getattr(self._servers.get(name), "returncode", None) == 0
 
     def check(self) -> None:
-        """ProcessError when a server has ended by itself."""
-        ended = self.dead()
-        if ended:
-            fix = "read its log in the home folder, then start again"
-            raise ProcessError(f"{', '.join(ended)} ended unexpectedly", fix)
+        """ProcessError, with the end of its log, when a server has ended by itself."""
+        for name in self.dead():
+            log = getattr(self._servers[name], "log", None)
+            said = "" if log is None else f"; the end of {log}:\n{tail(log)}"
+            raise ProcessError(f"{name} ended unexpectedly{said}", "mend what its log says, then start again")
 
     def watch(self) -> NoReturn:
         """Check again and again until interrupted."""
