@@ -120,9 +120,15 @@ class Book:
         if depth.is_snapshot:
             return self._apply_snapshot(depth)
         if not self._loaded:
+            self.validate(depth)
             self._buffer.append(depth)
             return Applied.BUFFERED
         return self._apply_delta(depth)
+
+    def validate(self, depth: Depth) -> None:
+        """Raise FrameError unless every level is a pair of plain decimals; changes no level."""
+        self._parse(depth.bids)
+        self._parse(depth.asks)
 
     def _apply_snapshot(self, depth: Depth) -> Applied:
         if self._aligned and depth.last_id < self.last_id:

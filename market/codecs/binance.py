@@ -41,6 +41,13 @@ class _Ticker(msgspec.Struct, gc=False):
     E: int = 0
 
 
+class _ExactTop(msgspec.Struct, gc=False):
+    b: str
+    B: str
+    a: str
+    A: str
+
+
 class _Trade(msgspec.Struct, gc=False):
     s: str
     t: Id
@@ -126,16 +133,14 @@ def _quote(w: _Ticker, ts_recv: int) -> Quote:
 
 
 def _trade(w: _Trade, ts_recv: int) -> Trade:
-    market = w.X == "MARKET"
+    market, qty = w.X == "MARKET", _quantity(w.q, "trade quantity")
     px = _positive(w.p, "trade price") if market else _quantity(w.p, "trade price")
-    qty = _quantity(w.q, "trade quantity")
     return Trade(w.s, time_ns(w.T or w.E), ts_recv, px, qty, -1 if w.m else 1, w.t, qty, market)
 
 
 def _agg_trade(w: _AggTrade, ts_recv: int) -> Trade:
-    qty = _quantity(w.q, "trade quantity")
+    px, qty = _positive(w.p, "trade price"), _quantity(w.q, "trade quantity")
     book_qty = qty if w.nq is None else _quantity(w.nq, "trade quantity nq")
-    px = _positive(w.p, "trade price")
     return Trade(w.s, time_ns(w.T or w.E), ts_recv, px, qty, -1 if w.m else 1, w.a, book_qty, True)
 
 
@@ -218,6 +223,21 @@ def decode(raw: bytes, ts_recv: int) -> Event | None:
             except _BROKEN:
                 pass  # the slow path says what is wrong with it, or reads the unusual shape
     return _decode_slow(raw, ts_recv)
+
+
+def exact_top(raw: bytes) -> tuple[str, str, str, str]:
+    """Bid price, bid quantity, ask price and ask quantity of a bookTicker frame as the venue's own decimal strings.
+
+    Raises
+    ------
+    FrameError
+        The bytes are no bookTicker.
+    """
+    try:
+        top = msgspec.convert(_payload(raw), _ExactTop)
+    except _BROKEN as error:
+        raise FrameError(f"bookTicker: {error}") from None
+    return top.b, top.B, top.a, top.A
 
 
 def event_type(raw: bytes) -> str:

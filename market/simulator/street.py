@@ -16,13 +16,13 @@ _TAKER_USD: Final = 3_500.0
 _FARTHEST_SCAN: Final = 5_000
 _OPENING_LEVELS: Final = 1_000
 _MAX_SWEPT_LEVELS: Final = 3
-_LEARNED: Final = 0.4
+_LEARNED: Final = 0.5
 
 Print = tuple[int, int, int]
 
 
 class Street:
-    """State of one market. ``update_id`` grows with every level change; ``pending`` holds those of the next depth frame.
+    """State of one market. ``update_id`` grows with every level change; ``pending`` are those of the next depth frame.
 
     Sides are indexed 0 bids, 1 asks; ``best`` are their best ticks.
     """
