@@ -58,7 +58,7 @@ def _bars(count: int) -> str:
 _OLDEST: Final = "the oldest cell stands in while none is old enough"
 _NO_TRADES: Final = f"0 while fewer than {P.empty:g} decayed trades are left"
 _SIZED: Final = "never: a quote without two sizes is no decision point"
-_LOCKED: Final = f"R is 0 in a locked book and while the typical spread is below {P.flat:g}; crossed gives no row"
+_LOCKED: Final = f"R is 0 in a locked book and for typical spreads below {P.flat:g}; crossed gives no row"
 _FLAT: Final = f"while the log range is below {P.flat:g}"
 
 # A table, read across: name, group, unit, window / warm-up, zero rule / definition / source, mirror.
@@ -101,7 +101,7 @@ FEATURES: Final = (
     Feature("ask_size", "order_book", "log ratio", f"now against tau {_TYPICAL}", _TYPICAL, _SIZED,
             "ln(ask_qty / typical size)", "best ask size", "bid_size"),
     Feature("spread_relative", "order_book", "log ratio", f"now against tau {_TYPICAL}", _TYPICAL, _LOCKED,
-            "ln((1 + R) / 2); R = ln(ask_px / bid_px) / typical spread", "quoted spread, relative to its own usual size"),
+            "ln((1 + R) / 2); R = ln(ask_px / bid_px) / typical spread", "quoted spread over its usual size"),
     Feature("imbalance", "order_book", "ratio in (-1, 1)", "now", "1 quote", _SIZED,
             "(bid_qty - ask_qty) / (bid_qty + ask_qty)", "queue imbalance, Gould and Bonart 2016", "sign"),
     Feature("microprice_relative", "order_book", "typical spreads", f"now against tau {_TYPICAL}", _TYPICAL, _LOCKED,

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from features.catalogue import FEATURES as FEATURES
 from features.catalogue import Feature as Feature
 from features.parameters import PARAMETERS as PARAMETERS
+from features.parameters import Parameters
 
 KERNEL_VERSION: Final = 1
 """Raised by hand whenever the kernel computes something else from the same parameters."""
@@ -29,13 +30,14 @@ COUNT: Final = len(NAMES)
 INDEX: Final = {name: column for column, name in enumerate(NAMES)}
 
 
-def _schema_id() -> str:
-    columns = [(f.name, f.group, f.unit, f.window, f.mirror, f.mirror_sum) for f in FEATURES]
-    stated = msgspec.json.encode((KERNEL_VERSION, WINDOW, columns, PARAMETERS))
+def schema_id(features: tuple[Feature, ...], parameters: Parameters, kernel_version: int) -> str:
+    """Short digest of everything a row's meaning depends on: columns in order, parameters, kernel version, window."""
+    columns = [(f.name, f.group, f.unit, f.window, f.mirror, f.mirror_sum) for f in features]
+    stated = msgspec.json.encode((kernel_version, WINDOW, columns, parameters))
     return hashlib.sha256(stated).hexdigest()[:16]
 
 
-SCHEMA_ID: Final = _schema_id()
+SCHEMA_ID: Final = schema_id(FEATURES, PARAMETERS, KERNEL_VERSION)
 
 MIRROR_ORDER: Final = np.array([INDEX.get(f.mirror, column) for column, f in enumerate(FEATURES)])
 MIRROR_SIGNS: Final = np.array([-1.0 if f.mirror == "sign" else 1.0 for f in FEATURES])

@@ -42,15 +42,16 @@ _BAR_FIELDS: Final = (
 )  # fmt: skip
 
 
-def _sources() -> str:
+def sources_digest(package: Path) -> str:
+    """Short digest of every source file in ``package``."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(package.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
 DTYPE: Final = np.dtype(
-    [(f"sources_{_sources()}", np.int64)]
+    [(f"sources_{sources_digest(Path(__file__).parent)}", np.int64)]
     + [(name, np.int64) for name in _COUNTERS]
     + [(name, np.float64) for name in _LAST + _DECAYED + _BAR_FIELDS]
     + [
