@@ -11,6 +11,7 @@ Common to all:
 """
 
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -30,6 +31,7 @@ from risk.var import (
 from risk.verdicts import ALLOW, at_least, at_most, between, bounded, deny, largest, reducing_only, unknown, within
 
 Law = Callable[[Intent, Stake, AccountView, MarketView, Limits], Verdict]
+"""A law past the common preliminaries: the intent is an entry, and what it would add to is known."""
 
 
 def _entry(layer: str, law: Law, intent: Intent, account: AccountView, market: MarketView, limits: Limits) -> Verdict:
@@ -243,9 +245,11 @@ def _losing_leg(low: float, high: float, side: int, rho: float | None) -> float:
 
 def check_emergency(intent: Intent, account: AccountView, market: MarketView, limits: Limits) -> Verdict:
     """Layer 7: nothing enters while the book is out of step, or an emergency indicator is raised or unknown."""
+    return ALLOW["emergency"] if intent.reduce_only else _emergency(market)
+
+
+def _emergency(market: MarketView) -> Verdict:
     layer = "emergency"
-    if intent.reduce_only:
-        return ALLOW[layer]
     if not market.tradable:
         return unknown(layer, "NOT_TRADABLE")
     if market.alarms is None:
@@ -253,3 +257,15 @@ def check_emergency(intent: Intent, account: AccountView, market: MarketView, li
     if market.alarms:
         return deny(layer, f"ALARM_{market.alarms[0].upper()}", len(market.alarms), 0.0)
     return ALLOW[layer]
+
+
+ENTRY_LAWS: Final[tuple[Law, ...]] = (
+    _position_size,
+    _portfolio_exposure,
+    _value_at_risk,
+    _drawdown,
+    _volatility,
+    _correlation,
+    lambda intent, stake, account, market, limits: _emergency(market),
+)
+"""The laws behind the seven checks, for the gate, which works the stake out once for all of them."""

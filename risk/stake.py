@@ -3,7 +3,7 @@
 A *span* is the lowest and highest value something may reach. A missing fact is named by its Deny code, never guessed.
 """
 
-from math import isfinite
+from math import inf, isfinite
 from typing import Literal, TypeGuard
 
 import msgspec
@@ -84,10 +84,12 @@ def other_legs(account: AccountView, symbol: str) -> list[Leg] | None:
         if name == symbol:
             continue
         low, high = span(position)
-        if not (isfinite(low) and isfinite(high) and positive(position.mark_px)):
+        if low == 0 == high:
+            continue
+        mark_px = position.mark_px
+        if not (isfinite(low) and isfinite(high) and 0 < mark_px < inf):
             return None
-        if low != 0 or high != 0:
-            legs.append((name, low * position.mark_px, high * position.mark_px))
+        legs.append((name, low * mark_px, high * mark_px))
     return legs
 
 

@@ -5,11 +5,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from risk.gate import LAWS, check
-from risk.layers import check_position_size
+from risk.gate import check
+from risk.layers import (
+    check_correlation,
+    check_drawdown,
+    check_emergency,
+    check_portfolio_exposure,
+    check_position_size,
+    check_value_at_risk,
+    check_volatility,
+)
 from risk.profiles import CONSERVATIVE, HIGH_LEVERAGE, PROFILES, Limits
 from risk.types import LAYERS, AccountView, Allow, Deny, Intent, MarketView, PositionView, Regime, Resize
 from tests.risk.cases import account, intent, market, position
+
+LAWS = (
+    check_position_size,
+    check_portfolio_exposure,
+    check_value_at_risk,
+    check_drawdown,
+    check_volatility,
+    check_correlation,
+    check_emergency,
+)
 
 # ---- what the gate does ----------------------------------------------------------------------------------------------
 
@@ -142,6 +160,26 @@ def test_no_input_raises_and_no_doubt_enlarges(wanted, book, seen, limits):
         law(wanted, book, seen, limits)
     decision = check(wanted, book, seen, limits)
     assert decision.qty == 0.0 or 0.0 < decision.qty <= wanted.qty
+
+
+def walk(wanted, book, seen, limits):
+    """The seven checks one after the other, each on what the one before left."""
+    verdicts = []
+    for law in LAWS:
+        verdicts.append(law(wanted, book, seen, limits))
+        if isinstance(verdicts[-1], Deny):
+            return verdicts, 0.0
+        if isinstance(verdicts[-1], Resize):
+            wanted = replace(wanted, qty=verdicts[-1].qty)
+    return verdicts, wanted.qty
+
+
+@settings(max_examples=300, deadline=None)
+@given(INTENTS | BROKEN_INTENTS, ACCOUNTS | BROKEN_ACCOUNTS, MARKETS | BROKEN_MARKETS, LIMITS)
+def test_the_gate_is_the_walk_of_the_seven_checks(wanted, book, seen, limits):
+    decision = check(wanted, book, seen, limits)
+    verdicts, qty = walk(wanted, book, seen, limits)
+    assert repr((list(decision.verdicts), decision.qty)) == repr((verdicts, qty))
 
 
 @settings(max_examples=300, deadline=None)

@@ -153,6 +153,11 @@ def test_a_regime_can_only_tighten_the_loss_of_a_trade():
     assert (crash.limit, run.limit) == (0.005, 0.02)
 
 
+def test_a_flat_symbol_needs_no_mark():
+    book = account(positions={"BBB": position(0.0, mark_px=nan)})
+    assert isinstance(judge("portfolio_exposure", book=book), Allow)
+
+
 # ---- value at risk ---------------------------------------------------------------------------------------------------
 
 
