@@ -1,7 +1,8 @@
 """The root of the error tree (drawn whole in ``trader/errors.py``).
 
-Every expected failure that reaches a person is a ``CryptoScalpError``: one sentence naming the file, line or setting, and
-one ``fix``. The command line prints both and exits with 2; anything else that escapes is a bug and keeps its trace.
+Every expected failure that reaches a person is a ``CryptoScalpError``: one sentence naming the file, line or setting,
+and one ``fix``. The command line prints both and exits with 2; anything else that escapes is a bug and keeps its
+trace.
 """
 
 

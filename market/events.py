@@ -2,8 +2,8 @@
 
 Two timestamps stand on every event, integer nanoseconds UTC: ``ts_event`` (the exchange's transaction time, 0 when the
 venue sent none) and ``ts_recv`` (ours, as received). Clocks disagree by seconds in real recordings, so neither is ever
-used to drop an event. Prices and quantities in features are floats; the book keeps exact decimals (``Depth`` carries the
-venue's own strings).
+used to drop an event. Prices and quantities in features are floats; the book keeps exact decimals (``Depth`` carries
+the venue's own strings).
 """
 
 from typing import Final
@@ -28,7 +28,8 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False):
-    """One market trade. ``side`` is the taker's: +1 bought, -1 sold. ``book_qty`` excludes retail-price-improvement volume.
+    """One market trade. ``side`` is the taker's: +1 bought, -1 sold. ``book_qty`` excludes retail-price-improvement
+    volume.
 
     ``is_market`` is False for prints that are no trade against the book (insurance fund, ADL): kept, but no signal.
     """
@@ -45,10 +46,12 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
 
 
 class Depth(msgspec.Struct, frozen=True, gc=False):
-    """A depth snapshot or delta; levels are (price, quantity) in the venue's own decimal strings, quantity absolute, 0 removes.
+    """A depth snapshot or delta; levels are (price, quantity) in the venue's own decimal strings, quantity absolute, 0
+    removes.
 
     Binance: ``first_id``/``last_id``/``prev_id`` are U/u/pu (``prev_id`` -1 on spot, which has none); a snapshot has
-    ``first_id == last_id == lastUpdateId``. A REST snapshot names no symbol: ``symbol`` is then "" until the reader fills it.
+    ``first_id == last_id == lastUpdateId``. A REST snapshot names no symbol: ``symbol`` is then "" until the reader
+    fills it.
     """
 
     symbol: str

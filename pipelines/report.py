@@ -25,8 +25,8 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:1060px;margin:2rem auto;paddin
 h1{margin-bottom:.2rem}h2{margin-top:2.2rem;border-bottom:1px solid #d8dee4}
 .verdict{background:#fff8e1;border-left:4px solid #e6a700;padding:.7rem 1rem;margin:1rem 0}
 table{border-collapse:collapse;margin:.6rem 0}td,th{padding:.2rem .8rem;border-bottom:1px solid #eaeef2;text-align:left}
-td.n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%}.grid{display:grid;grid-template-columns:1fr 1fr;gap:1rem}
-figure{margin:0}figcaption{color:#57606a;font-size:13px}
+td.n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%}.grid{display:grid;grid-template-columns:1fr
+1fr;gap:1rem} figure{margin:0}figcaption{color:#57606a;font-size:13px}
 """
 
 
@@ -97,7 +97,9 @@ def bars_figure(values: Mapping[str, float], xlabel: str) -> Figure:
     return figure
 
 
-def write_report(path: Path, summary: Mapping[str, Any], figures: Sequence[tuple[str, str, Figure]], verdict: str) -> None:
+def write_report(
+    path: Path, summary: Mapping[str, Any], figures: Sequence[tuple[str, str, Figure]], verdict: str
+) -> None:
     """Write the report atomically. ``figures`` are (title, caption, figure)."""
     cells = "".join(
         f"<figure><h3>{html.escape(title)}</h3>{_image(figure)}<figcaption>{html.escape(caption)}</figcaption></figure>"
@@ -118,7 +120,9 @@ def _image(figure: Figure) -> str:
 
 
 def _table(summary: Mapping[str, Any]) -> str:
-    rows = "".join(f"<tr><td>{html.escape(name)}</td><td class=n>{html.escape(text)}</td></tr>" for name, text in flatten(summary))
+    rows = "".join(
+        f"<tr><td>{html.escape(name)}</td><td class=n>{html.escape(text)}</td></tr>" for name, text in flatten(summary)
+    )
     return f"<table>{rows}</table>"
 
 

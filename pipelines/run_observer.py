@@ -40,7 +40,8 @@ class RunObserver:
     """Pass ``observe`` to ``trader.replay.Replay``; then read the attributes.
 
     ``equity`` is sampled at most every 100 ms. ``denials`` counts refused intents by layer (all seven always present),
-    ``denial_codes`` by layer and code. ``tick_to_order_ns`` runs from the scored tick's receipt to its order on the wire.
+    ``denial_codes`` by layer and code. ``tick_to_order_ns`` runs from the scored tick's receipt to its order on the
+    wire.
     """
 
     def __init__(self) -> None:
@@ -84,9 +85,7 @@ class RunObserver:
             self.refusals[d.refusal] += 1
         if d.score is not None:
             self.scores.append(
-                Scored(
-                    d.tick_ns, d.symbol, d.score.down, d.score.flat, d.score.up, d.score.source, d.ts_ns - d.tick_ns
-                )
+                Scored(d.tick_ns, d.symbol, d.score.down, d.score.flat, d.score.up, d.score.source, d.ts_ns - d.tick_ns)
             )
         self.intents += len(d.intents)
         for verdicts in d.verdicts:

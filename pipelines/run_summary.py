@@ -1,4 +1,4 @@
-"""A finished run in figures: replayed, its features recomputed in batch from its own tape, its scores held to outcomes."""
+"""A finished run in figures: replayed, its features recomputed in batch, its scores held to outcomes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -76,7 +76,9 @@ def outcomes(
     for symbol, b in batch.items():
         label, _ = nl_labels(b.event_ns, b.touch[:, 0], b.touch[:, 1], k=k, latency_ns=int(latency_ms * 1e6))
         known.update({(symbol, int(t)): int(y) for t, y in zip(b.recv_ns, label, strict=True) if y >= 0})
-    pairs = [((s.down, s.flat, s.up), known[s.symbol, s.tick_ns]) for s in observed.scores if (s.symbol, s.tick_ns) in known]
+    pairs = [
+        ((s.down, s.flat, s.up), known[s.symbol, s.tick_ns]) for s in observed.scores if (s.symbol, s.tick_ns) in known
+    ]
     if not pairs:
         return np.zeros((0, 3)), np.zeros(0, dtype=np.int64)
     proba, y = zip(*pairs, strict=True)
@@ -126,4 +128,3 @@ def trader_figures(result: ReplayResult, observed: RunObserver, summary: dict[st
         "fees": round(summary["fees"], 6),
         "ended_flat": summary["flat"],
     }
-

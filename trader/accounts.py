@@ -1,9 +1,7 @@
-"""Everything the engine remembers besides orders in flight, and the three views cut from it: strategy, account, market."""
+"""Everything the engine remembers, and the three views cut from it: strategy, account, market."""
 
 from decimal import Decimal
 from typing import Final
-
-
 
 from risk.types import AccountView, Intent, MarketView, PositionView, Regime
 from trader.alarms import AlarmState, Sample, init_alarms, update_alarms

@@ -29,6 +29,4 @@ class Budget:
         return True
 
     def _fits(self, now: int, orders: int) -> bool:
-        return all(
-            sum(t > now - span for t in self._taken) + orders <= most * (1 - RESERVE) for span, most in WINDOWS
-        )
+        return all(sum(t > now - span for t in self._taken) + orders <= most * (1 - RESERVE) for span, most in WINDOWS)

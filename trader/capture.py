@@ -5,10 +5,9 @@ Frames go into a queue; one thread drains it into a tape per symbol and day.
 
 import queue
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 
-from market.tape import TapeWriter
+from market.tape import TapeWriter, tape_name
 
 _CLOSE = ("", 0, b"")
 
@@ -53,13 +52,3 @@ class Recorder:
                 self._writers.pop(old).close()
             self._writers[key] = TapeWriter(self._folder / tape_name(symbol, recv_ns))
         return self._writers[key]
-
-
-def tape_name(symbol: str, recv_ns: int) -> str:
-    """File name of the tape that holds ``recv_ns``: symbol and UTC day.
-
-    >>> tape_name("BTCUSDT", 1_721_347_200_000_000_000)
-    'btcusdt_20240719.gz'
-    """
-    day = datetime.fromtimestamp(recv_ns // 1_000_000_000, UTC)
-    return f"{symbol.lower()}_{day:%Y%m%d}.gz"

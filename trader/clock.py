@@ -6,8 +6,8 @@ import time
 class Clock:
     """Wall clock in integer ns UTC that never repeats and never runs backwards.
 
-    Every input of the engine carries one reading, so readings are also the total order of a run: tape frames and journal
-    records interleave by them, and replay needs nothing else.
+    Every input of the engine carries one reading, so readings are also the total order of a run: tape frames and
+    journal records interleave by them, and replay needs nothing else.
     """
 
     def __init__(self) -> None:

@@ -16,8 +16,8 @@ from trader.strategies.momentum import MomentumParams
 class TraderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a run is started with; stands whole in the journal's first record.
 
-    ``score_deadline_ms`` is the longest wait for Triton before the local copy answers. ``requote_ms`` keeps entries of one
-    side apart. ``dead_man_ms`` is the countdown after which the venue cancels our orders unless we renew it.
+    ``score_deadline_ms`` is the longest wait for Triton before the local copy answers. ``requote_ms`` keeps entries of
+    one side apart. ``dead_man_ms`` is the countdown after which the venue cancels our orders unless we renew it.
     """
 
     symbols: tuple[str, ...] = ()
@@ -37,8 +37,8 @@ def load_config(path: Path | None, symbols: tuple[str, ...] = ()) -> TraderConfi
     Raises
     ------
     ConfigError
-        The file is missing or no TOML, a key is unknown (with the nearest known one), a value does not fit, or no symbol is
-        named.
+        The file is missing or no TOML, a key is unknown (with the nearest known one), a value does not fit, or no
+        symbol is named.
     """
     raw = {} if path is None else _read(path)
     if symbols:

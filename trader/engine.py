@@ -1,7 +1,7 @@
 """The decision core: ``step(input) -> outputs``, straight down, no clock, no I/O. Live and replay run this same code.
 
-A market frame updates book and features and may ask for a score; the score's return is the decision: strategy, risk gate,
-orders. Fills change the ledger. Time passes only through the inputs' ``ts_ns``.
+A market frame updates book and features and may ask for a score; the score's return is the decision: strategy, risk
+gate, orders. Fills change the ledger. Time passes only through the inputs' ``ts_ns``.
 """
 
 from collections.abc import Callable
@@ -221,7 +221,7 @@ class Engine:
     def _on_timer(self, event: Timer) -> list[Output]:
         outputs: list[Output] = []
         self.books.tick_time(event.ts_ns)
-        for symbol, market in self.books.markets.items():
+        for symbol in self.books.markets:
             outputs += self._resync(symbol, event.ts_ns)
             outputs += self._chase_silent_orders(symbol, event.ts_ns)
             if self.books.holds(symbol) and self._needs_exit(symbol):

@@ -1,7 +1,7 @@
 """Life of an order: a table of named transitions, and the set of orders that may still become a position.
 
-REST answers and user-stream events arrive in any order and more than once; a terminal state is never left, a fill counts
-once (by trade id), and an order of unknown outcome stays *unknown* until the venue answers.
+REST answers and user-stream events arrive in any order and more than once; a terminal state is never left, a fill
+counts once (by trade id), and an order of unknown outcome stays *unknown* until the venue answers.
 """
 
 from decimal import Decimal
@@ -95,7 +95,7 @@ class Orders:
         return order
 
     def on_update(self, update: OrderUpdate) -> tuple[WorkingOrder | None, bool]:
-        """Apply a user-stream or query event; returns (our order or None, whether its fill is new and must be booked)."""
+        """Apply a user-stream or query event; returns our order (or None) and whether its fill must be booked."""
         order = self.get(update.client_id)
         if order is None:
             return None, update.fill_qty > 0

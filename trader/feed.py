@@ -73,7 +73,11 @@ async def run_socket(
         reason = ""
         try:
             _, listener = await ws_connect(
-                lambda: _Listener(on_frame), url, enable_auto_ping=True, auto_ping_idle_timeout=10, auto_ping_reply_timeout=10
+                lambda: _Listener(on_frame),
+                url,
+                enable_auto_ping=True,
+                auto_ping_idle_timeout=10,
+                auto_ping_reply_timeout=10,
             )
             delay_s = 0.1
             on_up()

@@ -69,7 +69,9 @@ class JournalWriter:
     def __enter__(self) -> "JournalWriter":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -109,7 +111,9 @@ class JournalReader:
         try:
             data = self.path.read_bytes()
         except FileNotFoundError:
-            raise JournalError(f"no journal at {self.path}", "run `cryptoscalp trade` first, or pass its run folder") from None
+            raise JournalError(
+                f"no journal at {self.path}", "run `cryptoscalp trade` first, or pass its run folder"
+            ) from None
         if not data.startswith(MAGIC):
             raise JournalError(f"{self.path} is no journal", "pass the file or folder that `cryptoscalp trade` wrote")
         return data
@@ -118,7 +122,8 @@ class JournalReader:
         """A bad record is a torn tail only when no whole record follows it anywhere."""
         if any(_payload_at(data, offset) is not None for offset in range(at + 1, min(len(data), at + _SCAN))):
             raise JournalError(
-                f"{self.path}: the record at byte {at} fails its checksum", "restore this file from a copy; it was altered"
+                f"{self.path}: the record at byte {at} fails its checksum",
+                "restore this file from a copy; it was altered",
             )
         self.torn_at = at
 

@@ -60,6 +60,7 @@ class LiveTrader:
         self._recorder = Recorder(run.tape)
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
+        self._ended = False
         self._carry: dict[type, Callable[[Any], None]] = {
             RequestScore: self._request_score,
             Order: lambda o: self._spawn(self._place(o)),
@@ -87,6 +88,7 @@ class LiveTrader:
         loops.append(self._spawn(self._keep_alive()))
         await self._stopping.wait()
         await self._wind_down()
+        self._ended = True
         for task in [*streams, *loops, *self._tasks]:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -94,11 +96,15 @@ class LiveTrader:
         self._journal.close()
 
     def _feed(self, event: Input) -> None:
-        """Journal one input, step, journal the outputs, then carry them out."""
+        """Journal one input, step, journal the outputs, then carry them out; what comes after the end is not heard."""
+        if self._ended:
+            return
         self._journal.append(event)  # type: ignore[arg-type]
         self._apply(self.engine.step(event))
 
     def _on_frame(self, symbol: str, raw: bytes) -> None:
+        if self._ended:
+            return
         ts_ns = self._clock.now_ns()
         self._recorder.write(symbol, ts_ns, raw)
         self._apply(self.engine.step(FrameIn(ts_ns, symbol, raw)))
@@ -221,4 +227,6 @@ class LiveTrader:
         """A failed housekeeping call is a reason to distrust the picture, not to die; a bug stops the run."""
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            self._feed(Control(self._clock.now_ns(), "user_down", f"{type(task.exception()).__name__}: {task.exception()}"))
+            self._feed(
+                Control(self._clock.now_ns(), "user_down", f"{type(task.exception()).__name__}: {task.exception()}")
+            )

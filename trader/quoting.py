@@ -1,4 +1,4 @@
-"""Wanted quotes against working orders: keep what already stands, cancel what no longer should, send what is missing."""
+"""Wanted quotes against working orders: keep what stands, cancel what no longer should, send what is missing."""
 
 from collections.abc import Sequence
 

@@ -112,7 +112,9 @@ class Control(msgspec.Struct, frozen=True, tag="control"):
     detail: str
 
 
-Input = Start | FrameIn | ScoreIn | OrderReply | OrderSent | OrderUpdate | MarketInfo | AccountSnapshot | Timer | Control
+Input = (
+    Start | FrameIn | ScoreIn | OrderReply | OrderSent | OrderUpdate | MarketInfo | AccountSnapshot | Timer | Control
+)
 
 
 class Order(msgspec.Struct, frozen=True, tag="place"):
@@ -170,7 +172,7 @@ class DecisionRecord(msgspec.Struct, frozen=True, tag="decision"):
 
 
 class RequestScore(msgspec.Struct, frozen=True):
-    """Score the window that ends at tick ``tick_ns``; ``x`` is float32 bytes of shape [1, WINDOW, COUNT]. Never journaled."""
+    """Score the window that ends at tick ``tick_ns``: float32 bytes of shape [1, WINDOW, COUNT]. Never journaled."""
 
     request_id: int
     symbol: str

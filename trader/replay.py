@@ -1,7 +1,7 @@
 """Runs the engine again over a recorded run and compares every output with the journal, byte for byte.
 
-Inputs come back in their one total order: tape frames by receive time, all others from the journal. Scores, fills and REST
-answers are inputs, so they are taken as recorded; features, intents, verdicts and orders are computed anew.
+Inputs come back in their one total order: tape frames by receive time, all others from the journal. Scores, fills and
+REST answers are inputs, so they are taken as recorded; features, intents, verdicts and orders are computed anew.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,6 +28,7 @@ from trader.records import (
 )
 from trader.scorer import LocalScorer
 
+
 class Difference(msgspec.Struct, frozen=True):
     """First output that did not come out the same: what the journal holds and what replay computed."""
 
@@ -40,8 +41,8 @@ class Difference(msgspec.Struct, frozen=True):
 class ReplayResult(msgspec.Struct, frozen=True):
     """``differing`` counts outputs (decisions, orders, cancels) that were not equal byte for byte.
 
-    ``score_max_abs_diff`` compares the journaled probabilities with the local copy of the bundle on the replayed windows;
-    None when no bundle was given. ``torn_at`` is the byte offset of a torn journal tail, or None.
+    ``score_max_abs_diff`` compares the journaled probabilities with the local copy of the bundle on the replayed
+    windows; None when no bundle was given. ``torn_at`` is the byte offset of a torn journal tail, or None.
     """
 
     frames: int
@@ -78,7 +79,9 @@ class Replay:
         records = self._reader.records()
         start = next(records, (None, b""))[0]
         if not isinstance(start, Start):
-            raise JournalError(f"{self._reader.path} does not begin with a start record", "pass a journal that `trade` wrote")
+            raise JournalError(
+                f"{self._reader.path} does not begin with a start record", "pass a journal that `trade` wrote"
+            )
         engine = Engine(start)
         for item, payload in self._interleave(records):
             if isinstance(item, (*INPUT_TYPES, FrameIn)):

@@ -1,7 +1,8 @@
 """Scores over Triton with a deadline, and the in-process copy of the same bundle behind it.
 
 One thin persistent HTTP/1.1 connection per lane speaks Triton's binary tensor extension: the request is a constant head
-and 4 bytes per input value. A request that misses its deadline is answered by the local copy and its late reply dropped.
+and 4 bytes per input value. A request that misses its deadline is answered by the local copy and its late reply
+dropped.
 """
 
 import asyncio
@@ -88,7 +89,7 @@ class TritonLane(asyncio.Protocol):
     """
 
     def __init__(self, url: str, model: str, version: int) -> None:
-        parts = urllib.parse.urlsplit(url)
+        parts = urllib.parse.urlsplit(url if "//" in url else f"//{url}")
         self._address = (parts.hostname or "127.0.0.1", parts.port or 8000)
         self._head = _request_head(f"{self._address[0]}:{self._address[1]}", model, version)
         self._transport: asyncio.Transport | None = None

@@ -1,4 +1,4 @@
-"""Puts a trader together: venue, bundle, Triton, engine. Every check that can refuse a start is made here, before any risk."""
+"""Puts a trader together: venue, bundle, Triton, engine. Every check that can refuse a start is made here."""
 
 import asyncio
 import signal

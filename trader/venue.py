@@ -4,7 +4,6 @@ An answer that does not say what became of an order is *unknown*, never "failed"
 and -1007. Only an explicit refusal by the venue is a rejection.
 """
 
-import asyncio
 import contextvars
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -46,7 +45,9 @@ class Venue(Protocol):
     async def volume_24h_usd(self, symbol: str) -> float: ...
     async def place(self, order: Order, sent: Callable[[], None]) -> tuple[str, str, str]: ...
     async def cancel(self, client_id: str, symbol: str) -> tuple[str, str, str]: ...
-    async def query(self, client_id: str, symbol: str, now_ns: Callable[[], int]) -> "list[OrderUpdate] | OrderReply": ...
+    async def query(
+        self, client_id: str, symbol: str, now_ns: Callable[[], int]
+    ) -> "list[OrderUpdate] | OrderReply": ...
     async def listen_key(self) -> str: ...
     async def keep_alive(self) -> None: ...
     async def arm_dead_man(self, symbol: str, countdown_ms: int) -> None: ...
@@ -76,7 +77,8 @@ class BinanceVenue:
         except ccxt.BaseError as error:
             await self.close()
             raise ConnectionRefused(
-                f"{self._where} does not answer ({type(error).__name__})", "check the address, the network and that it runs"
+                f"{self._where} does not answer ({type(error).__name__})",
+                "check the address, the network and that it runs",
             ) from error
 
     async def instruments(self, symbols: Sequence[str]) -> list[Instrument]:
@@ -138,7 +140,7 @@ class BinanceVenue:
         await self._ask(self._client.fapiPrivatePutListenKey())
 
     async def arm_dead_man(self, symbol: str, countdown_ms: int) -> None:
-        """The venue cancels all orders of ``symbol`` unless this is called again within ``countdown_ms`` (0 disarms)."""
+        """All orders of ``symbol`` are cancelled unless this is called again in ``countdown_ms`` (0 disarms)."""
         await self._ask(
             self._client.fapiPrivatePostCountdownCancelAll({"symbol": symbol, "countdownTime": str(countdown_ms)})
         )
@@ -169,8 +171,10 @@ class BinanceVenue:
         try:
             return await call
         except ccxt.AuthenticationError as error:
-            raise CryptoScalpError(f"{self._where} refuses the API key: {_reason(error)}", "check the key and its rights") from error
-        except (ccxt.BaseError, aiohttp.ClientError, asyncio.TimeoutError) as error:
+            raise CryptoScalpError(
+                f"{self._where} refuses the API key: {_reason(error)}", "check the key and its rights"
+            ) from error
+        except (TimeoutError, ccxt.BaseError, aiohttp.ClientError) as error:
             raise ConnectionRefused(f"{self._where}: {_reason(error)}", "check the address and that it runs") from error
 
 
@@ -183,7 +187,7 @@ async def _outcome(call: Any, names: tuple[str, str, str]) -> tuple[str, str, st
     except ccxt.ExchangeError as error:
         unknown = any(f'"code":{code}' in str(error) for code in UNKNOWN_CODES)
         return names[2 if unknown else 1], _code(error), _reason(error)
-    except (ccxt.BaseError, aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+    except (TimeoutError, ccxt.BaseError, aiohttp.ClientError, OSError) as error:
         return names[2], type(error).__name__, _reason(error)
     return names[0], "", ""
 
@@ -238,7 +242,9 @@ def parse_instrument(row: Mapping[str, Any], rates: Mapping[str, Any]) -> Instru
     )
 
 
-def query_updates(order: Mapping[str, Any], trades: Sequence[Mapping[str, Any]], now_ns: Callable[[], int]) -> list[OrderUpdate]:
+def query_updates(
+    order: Mapping[str, Any], trades: Sequence[Mapping[str, Any]], now_ns: Callable[[], int]
+) -> list[OrderUpdate]:
     """One update per trade of a queried order, then its present state."""
     side = 1 if order["side"] == "BUY" else -1
     base = {"client_id": order["clientOrderId"], "symbol": order["symbol"], "side": side}

@@ -38,7 +38,8 @@ class PositionState(msgspec.Struct, frozen=True):
 
 
 class View(msgspec.Struct, frozen=True):
-    """``ts_ns`` is the event clock. ``features`` follows ``features.schema.NAMES``. Quantities in base units, money in quote.
+    """``ts_ns`` is the event clock. ``features`` follows ``features.schema.NAMES``. Quantities in base units, money in
+    quote.
 
     ``score`` is None when no fresh score exists: strategies then want nothing, exits still work.
     """

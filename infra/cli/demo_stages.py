@@ -13,13 +13,14 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from infra.dagster_instance import write_dagster_home
 from infra.processes import Process, start
 from infra.stores import postgres, redis_server
 from infra.triton.client import known_answer
 from infra.triton.launcher import TritonServer, triton_server
 from market.errors import CryptoScalpError, TapeError
-from market.sessions import Session, sessions
 from market.simulator.generator import generate
+from market.tape import Session, sessions
 from pipelines.resources import replacing
 from pipelines.run import PipelineResult, run_pipeline
 from pipelines.settings import PipelineSettings
@@ -28,6 +29,7 @@ from trader.journal import Run
 
 UNSEEN_SHARE: Final = 0.25
 SHORTEST_S: Final = 60.0
+VENUE: Final = "binanceusdm"
 _NS: Final = 1_000_000_000
 
 
@@ -62,6 +64,11 @@ class Progress:
     def say(self, text: str) -> None:
         self.console.print(f"[dim]{time.monotonic() - self._start:6.1f} s[/dim]  {text}")
 
+    def asset(self, name: str, what: str) -> None:
+        """Progress of the pipeline: an asset or check has started or ended."""
+        if what != "started":
+            self.say(f"{name}: {what}")
+
     @property
     def wall_s(self) -> float:
         return time.monotonic() - self._start
@@ -73,17 +80,23 @@ def run_demo(settings: DemoSettings, as_json: bool) -> None:
     settings.home.mkdir(parents=True, exist_ok=True)
     source = choose_input(settings, say)
     with (
-        postgres(settings.home / "postgres", os.environ.get("CRYPTOSCALP_PG_DSN")) as db,
-        redis_server(settings.home / "redis", os.environ.get("CRYPTOSCALP_REDIS_URL")) as cache,
+        postgres(settings.home) as db,
+        redis_server(settings.home) as cache,
     ):
         say.say("Postgres and Redis are up")
-        pipeline = run_pipeline(_pipeline_settings(settings, source, db.dsn, cache.url), settings.home / "dagster", say.asset)
+        pipeline = run_pipeline(
+            _pipeline_settings(settings, source, db.dsn, cache.url),
+            write_dagster_home(settings.home, db.dsn),
+            say.asset,
+        )
         manifest = _published(settings)
         with triton_server(settings.repository, settings.home / "triton", [manifest.name]) as triton:
             diff = known_answer(
                 triton.http_url, manifest.name, manifest.version, manifest.known_answer.x, manifest.known_answer.proba
             )
-            say.say(f"Triton {triton.version} serves {manifest.name} version {manifest.version}; known answer differs by {diff:.1e}")
+            say.say(
+                f"Triton {triton.version} serves {manifest.name} version {manifest.version}; known answer differs by {diff:.1e}"
+            )
             run, traded = paper_trade(settings, source, triton, manifest, say)
             summary = summarize(settings, source, pipeline, manifest, triton, diff, run, traded, say)
     _finish(settings, summary, say, as_json)
@@ -97,7 +110,9 @@ def choose_input(settings: DemoSettings, say: Progress) -> Input:
         tape = settings.home / "tapes" / f"seed{settings.seed}_{settings.minutes:g}min"
         if not tape.exists():
             _simulate(settings, tape, say)
-    found = sessions(tape)
+    found = [s for s in sessions(tape) if s.venue == VENUE]
+    if not found:
+        raise TapeError(f"{tape} holds no {VENUE} frames", f"pass a tape recorded from {VENUE}")
     session = found[-1]
     span_s = (session.last_ns - session.first_ns) / _NS
     if span_s < SHORTEST_S:
@@ -208,7 +223,8 @@ def _watch(trader: Process, source: Input, say: Progress) -> None:
             bar.advance(task, 0.25)
             if time.monotonic() > deadline:
                 raise CryptoScalpError(
-                    f"the trader did not end {unseen_s + 90:.0f} s after its start", f"read {trader.log}, then run again"
+                    f"the trader did not end {unseen_s + 90:.0f} s after its start",
+                    f"read {trader.log}, then run again",
                 )
 
 

@@ -25,7 +25,9 @@ def replay(
     folder = Run(run)
     if not folder.journal.exists():
         raise JournalError(f"{run} holds no journal.cslog", "pass the --home of a `cryptoscalp trade` run")
-    with Progress(SpinnerColumn(), TextColumn("replaying {task.fields[frames]} frames"), console=Console(stderr=True)) as bar:
+    with Progress(
+        SpinnerColumn(), TextColumn("replaying {task.fields[frames]} frames"), console=Console(stderr=True)
+    ) as bar:
         task = bar.add_task("replay", total=None, frames=0)
         scorer = scorer_of(folder.journal, repository)
         result = Replay(folder.journal, folder.tape, scorer).run(lambda n: bar.update(task, frames=n))

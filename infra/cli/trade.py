@@ -12,8 +12,6 @@ from market.errors import CryptoScalpError
 from trader.config import TraderConfig, load_config
 from trader.errors import ConfigError
 
-Text = Annotated[str, typer.Option()]
-
 
 def trade(
     mode: Annotated[str, typer.Option(help="replay, paper or live")] = "paper",
@@ -63,6 +61,7 @@ def _paper(
     import uvloop
 
     from trader.service import ServiceSettings, trade_paper
+    from trader.venue import Keys  # imports ccxt: keep it out of --help
 
     settings = ServiceSettings(
         rest=rest,
@@ -71,7 +70,7 @@ def _paper(
         repository=repository,
         model=model,
         home=home,
-        keys=_keys(),
+        keys=Keys(*_keys()),
         stop_on_tape_end=stop_on_tape_end,
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -83,13 +82,11 @@ def _paper(
         print(f"{name:12} {value}")
 
 
-def _keys() -> "Keys":
-    from trader.venue import Keys  # keep ccxt out of --help
-
+def _keys() -> tuple[str, str]:
     key, secret = os.environ.get("CRYPTOSCALP_API_KEY", ""), os.environ.get("CRYPTOSCALP_API_SECRET", "")
     if not key or not secret:
         raise CryptoScalpError(
             "CRYPTOSCALP_API_KEY or CRYPTOSCALP_API_SECRET is not set",
             "export both; `cryptoscalp simulate` prints a pair for its own venue",
         )
-    return Keys(key, secret)
+    return key, secret

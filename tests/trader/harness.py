@@ -1,4 +1,4 @@
-"""A run without sockets: a generated tape drives the engine, a hand-written venue answers, journal and tape are written."""
+"""A run without sockets: a generated tape drives the engine, a hand-written venue answers, all is recorded."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -9,8 +9,7 @@ from market.codecs.binance import decode
 from market.events import Quote
 from market.instruments import Instrument
 from market.simulator.generator import generate
-from market.tape import TapeWriter, find_tapes, merge
-from trader.capture import tape_name
+from market.tape import TapeWriter, find_tapes, merge, tape_name
 from trader.config import TraderConfig
 from trader.engine import Engine
 from trader.journal import JournalWriter, Run
@@ -35,7 +34,17 @@ ZERO = Decimal(0)
 
 def instrument(symbol="AAAUSDT", tick="0.1", lot="0.001"):
     return Instrument(
-        "binanceusdm", symbol, symbol[:-4], "USDT", Decimal(tick), Decimal(lot), 1, 10**9, Decimal(5), Decimal(2), Decimal(4)
+        "binanceusdm",
+        symbol,
+        symbol[:-4],
+        "USDT",
+        Decimal(tick),
+        Decimal(lot),
+        1,
+        10**9,
+        Decimal(5),
+        Decimal(2),
+        Decimal(4),
     )
 
 
@@ -51,7 +60,7 @@ def simulated_frames(folder: Path, minutes=1.0, seed=3):
 
 
 class FakeVenue:
-    """Accepts every order; fills it whole at its price once the touch it joined has gone, a market order at the touch."""
+    """Accepts every order; fills it whole once the touch it joined has gone, a market order at the touch."""
 
     def __init__(self, instruments):
         self.instruments = {i.symbol: i for i in instruments}
@@ -63,7 +72,9 @@ class FakeVenue:
             self.orders[output.client_id] = output
             return [OrderReply(ts, output.client_id, "accepted", "", "")]
         if isinstance(output, CancelOrder) and self.orders.pop(output.client_id, None) is not None:
-            return [OrderUpdate(ts, ts, output.client_id, output.symbol, 1, "CANCELED", ZERO, ZERO, ZERO, ZERO, False, 0)]
+            return [
+                OrderUpdate(ts, ts, output.client_id, output.symbol, 1, "CANCELED", ZERO, ZERO, ZERO, ZERO, False, 0)
+            ]
         return []
 
     def on_quote(self, symbol, bid_px, ask_px, ts):
@@ -77,7 +88,9 @@ class FakeVenue:
                 qty = instrument.qty(order.lots)
                 fee = qty * px * Decimal("0.0002")
                 return [
-                    OrderUpdate(ts, ts, order.client_id, symbol, order.side, "FILLED", qty, qty, px, fee, True, self.trades)
+                    OrderUpdate(
+                        ts, ts, order.client_id, symbol, order.side, "FILLED", qty, qty, px, fee, True, self.trades
+                    )
                 ]
         return []
 

@@ -47,7 +47,9 @@ def test_one_altered_feature_bit_is_one_named_difference(recorded, tmp_path):
             seen.append(record)
             if len(seen) == 500:
                 features = (record.features[0] * (1 + 2**-52) + 5e-324, *record.features[1:])
-                return DecisionRecord(**{f: getattr(record, f) for f in record.__struct_fields__} | {"features": features})
+                return DecisionRecord(
+                    **{f: getattr(record, f) for f in record.__struct_fields__} | {"features": features}
+                )
         return record
 
     result = Replay(rewrite(recorded, tmp_path, change), recorded.run.tape).run()
@@ -69,7 +71,7 @@ def test_a_missing_fill_changes_later_decisions(recorded, tmp_path):
 
 def test_one_altered_frame_changes_decisions(recorded, tmp_path):
     for tape in recorded.run.tape.glob("*.gz"):
-        lines = gzip.open(tape, "rb").read().split(b"\n")
+        lines = gzip.decompress(tape.read_bytes()).split(b"\n")
         at = next(i for i, line in enumerate(lines) if i > 2000 and b"bookTicker" in line)
         lines[at] = lines[at].replace(b'"B":"', b'"B":"9', 1)
         (tmp_path / "tape").mkdir(exist_ok=True)
