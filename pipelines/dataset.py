@@ -92,27 +92,24 @@ def build_dataset(
     Raises
     ------
     PipelineError
-        When a split would stay empty.
+        When a split would stay empty, or the shares leave no test split.
     """
-    ends, offset, symbol_id = [], 0, []
-    for index, part in enumerate(parts):
-        usable = np.flatnonzero(part.label >= 0)
-        usable = usable[usable >= window - 1]
-        ends.append(usable + offset)
-        symbol_id.append(np.full(usable.size, index, np.int8))
-        offset += len(part.rows)
-    flat_ends = np.concatenate(ends) if ends else np.empty(0, np.int64)
-    ts_ns, end_ns, label = (np.concatenate([getattr(p, n) for p in parts]) for n in ("ts_ns", "end_ns", "label"))
-    split = assign_splits(ts_ns[flat_ends], end_ns[flat_ends], train_share, calibrate_share)
+    if train_share + calibrate_share >= 1:
+        shares = f"train_share {train_share} and calibrate_share {calibrate_share}"
+        raise PipelineError(f"{shares} leave nothing to test on", "lower one of them so that they sum to less than 1")
+    symbol_id = np.repeat(np.arange(len(parts), dtype=np.int8), [len(part.rows) for part in parts])
+    ts_ns, end_ns, label = (np.concatenate([getattr(part, n) for part in parts]) for n in ("ts_ns", "end_ns", "label"))
+    usable = _usable(parts, window)
+    split = assign_splits(ts_ns[usable], end_ns[usable], train_share, calibrate_share)
     kept = _thin(np.flatnonzero(split >= 0), max_samples)
-    chosen = flat_ends[kept]
+    ends = usable[kept]
     dataset = Dataset(
         rows=np.concatenate([part.rows for part in parts]).astype(np.float32, copy=False),
-        ends=chosen.astype(np.int64),
-        y=label[chosen],
-        ts_ns=ts_ns[chosen],
-        end_ns=end_ns[chosen],
-        symbol_id=np.concatenate(symbol_id)[kept],
+        ends=ends.astype(np.int64),
+        y=label[ends],
+        ts_ns=ts_ns[ends],
+        end_ns=end_ns[ends],
+        symbol_id=symbol_id[ends],
         split=split[kept],
         symbols=tuple(part.symbol for part in parts),
         schema_id=schema_id,
@@ -120,6 +117,13 @@ def build_dataset(
     )
     _require_every_split(dataset)
     return dataset
+
+
+def _usable(parts: Sequence[SymbolRows], window: int) -> Ints:
+    """Rows with a label and a whole window of their own symbol behind them, as indices into all rows."""
+    starts = np.cumsum([0, *(len(part.rows) for part in parts)])
+    known = [np.flatnonzero(part.label >= 0) for part in parts]
+    return np.concatenate([start + at[at >= window - 1] for start, at in zip(starts, known, strict=False)])
 
 
 def assign_splits(ts_ns: Ints, end_ns: Ints, train_share: float, calibrate_share: float) -> Bytes:

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,12 +30,16 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         part.replace(path)
-    except OSError as error:
-        raise PipelineError(
-            f"{path}: {error.strerror or error}", "free space or correct permissions, then run again"
-        ) from error
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise _unwritable(path, error) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
+
+
+def _unwritable(path: Path, error: Exception) -> PipelineError:
+    why = getattr(error, "strerror", None) or error
+    return PipelineError(f"{path}: cannot be written ({why})", "free space or correct permissions, then run again")
 
 
 class Workspace(ConfigurableResource[Any]):
@@ -78,13 +82,16 @@ class Workspace(ConfigurableResource[Any]):
         The new folder is complete before the old one is moved away, so an interrupted run leaves the old.
         """
         folder, fresh, old = self.path(name), f".{name}.new", self.path(f".{name}.old")
-        shutil.rmtree(self.path(fresh), ignore_errors=True)
-        self.path(fresh).mkdir(parents=True)
         rows = {}
-        for symbol, table in tables:
-            self.write_table(table, fresh, f"{symbol}.parquet", metadata=metadata)
-            rows[symbol] = table.height
-        _swap_folder(self.path(fresh), folder, old)
+        try:
+            shutil.rmtree(self.path(fresh), ignore_errors=True)
+            self.path(fresh).mkdir(parents=True)
+            for symbol, table in tables:
+                self.write_table(table, fresh, f"{symbol}.parquet", metadata=metadata)
+                rows[symbol] = table.height
+            _swap_folder(self.path(fresh), folder, old)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
         return rows
 
     def symbols(self, name: str) -> list[str]:

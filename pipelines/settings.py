@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dagster import Config
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from market.errors import CryptoScalpError
 
@@ -22,6 +22,8 @@ class PipelineSettings(Config):
     Frames received at or after ``split_ns`` are never read: they stay unseen for the live half. ``None`` reads
     everything.
     """
+
+    model_config = ConfigDict(extra="forbid")
 
     home: str = Field("var/demo", description="folder that holds every table, model and report of this run")
     tape: str = Field("var/demo/tape", description="a tape file, or a folder of tapes")
