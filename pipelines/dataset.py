@@ -97,6 +97,8 @@ def build_dataset(
     if train_share + calibrate_share >= 1:
         shares = f"train_share {train_share} and calibrate_share {calibrate_share}"
         raise PipelineError(f"{shares} leave nothing to test on", "lower one of them so that they sum to less than 1")
+    if len(parts) > np.iinfo(np.int8).max:
+        raise PipelineError(f"{len(parts)} symbols in one training set", "split the tape into folders of at most 127")
     symbol_id = np.repeat(np.arange(len(parts), dtype=np.int8), [len(part.rows) for part in parts])
     ts_ns, end_ns, label = (np.concatenate([getattr(part, n) for part in parts]) for n in ("ts_ns", "end_ns", "label"))
     usable = _usable(parts, window)

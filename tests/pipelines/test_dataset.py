@@ -107,6 +107,11 @@ def test_a_tape_too_short_for_three_splits_is_refused():
         build(part("A", 12, matures=2))
 
 
+def test_more_symbols_than_ids_are_refused():
+    with pytest.raises(PipelineError, match="128 symbols"):
+        build(*(part(str(i), 20) for i in range(128)))
+
+
 def test_shares_that_leave_no_test_split_are_refused():
     with pytest.raises(PipelineError, match=r"train_share 0\.9 and calibrate_share 0\.1 leave nothing"):
         build(part("A", 400), train_share=0.9, calibrate_share=0.1)
