@@ -45,8 +45,8 @@ def test_oracle_holds_after_two_million_events():
 
 
 def test_oracle_holds_over_a_million_equal_timestamps():
-    stream = market(4, 1_000_000)
-    stream.ts[200_000:] = stream.ts[200_000]
+    stream = market(4, 1_100_000)
+    stream.ts[100_000:] = stream.ts[100_000]
     rows, index = fold(*stream)
     truth = Oracle(stream).row(index[-1])
     np.testing.assert_allclose(rows[-1], [truth[name] for name in NAMES], rtol=TOLERANCE, atol=TOLERANCE)
