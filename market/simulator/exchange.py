@@ -8,6 +8,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from itertools import count
 
+import msgspec
+
 from market.events import Depth, Event, Mark, Quote, Trade
 from market.instruments import Instrument
 from market.simulator.account import ZERO, Account
@@ -185,10 +187,12 @@ class Exchange:
         self._check_margin(order)
 
     def _check_margin(self, order: Order) -> None:
+        """Free margin covers the order; an order of the same id is replaced by it."""
         resting = {symbol: list(market.matcher.resting.values()) for symbol, market in self.markets.items()}
         orders = resting[order.symbol]
+        others = [other for other in orders if other.order_id != order.order_id]
         before = self.account.initial_margin(order.symbol, orders)
-        after = self.account.initial_margin(order.symbol, [*orders, order])
+        after = self.account.initial_margin(order.symbol, [*others, order])
         if after > before and after - before > self.account.available(resting):
             raise Reject(Reason.MARGIN)
 
@@ -222,6 +226,8 @@ class Exchange:
             raise Reject(Reason.NOT_AMENDABLE)
         if (ticks, lots) == (order.ticks, order.lots):
             raise Reject(Reason.NO_CHANGE)
+        self.refresh_marks()
+        self._check_margin(msgspec.structs.replace(order, ticks=ticks, lots=lots))
         order.updated_ns = self.now_ns
         market.matcher.amend(order, ticks, lots, lambda: self._report(order, Execution.AMENDED))
         return order

@@ -22,6 +22,7 @@ from market.tape import Frame
 BATCH: Final = 200
 LOOK_AHEAD: Final = 5_000
 TAPE_ENDED: Final = b"tape ended"
+OPENING_NS: Final = 1_000_000_000
 IDLE_S: Final = 0.05
 MIN_WAIT_S: Final = 0.001
 
@@ -61,7 +62,19 @@ class Player:
             self._feed(frame)
             warmed += 1
         self._tape_ns = start_ns if frame is None else frame.recv_ns
+        for symbol, market in self.exchange.markets.items():
+            if not market.ladder.synced:
+                self._open_book(symbol)
         return warmed
+
+    def _open_book(self, symbol: str) -> None:
+        """Recorders ask for the snapshot as they start: one that comes at once is the book at the start."""
+        for event in self.upcoming(symbol):
+            if event.ts_recv > self._tape_ns + OPENING_NS:
+                return
+            if event.is_snapshot:
+                self.exchange.on_event(event)
+                return
 
     def upcoming(self, symbol: str) -> Iterator[Depth]:
         """Depth events of a symbol that are still to come, soonest first, as far as it is sensible to look."""

@@ -52,12 +52,11 @@ def payload(raw: bytes) -> bytes:
     >>> payload(b'{"stream":"xy@trade","data":{"e":"trade"}}')
     b'{"e":"trade"}'
     """
-    if not raw.startswith(_HEAD):
-        return raw
-    end = raw.index(b'"', len(_HEAD))
-    if raw[end : end + 9] == b'","data":':
-        return raw[end + 9 : -1]
-    return bytes(_wrapped.decode(raw).data)
+    if raw.startswith(_HEAD):
+        end = raw.find(b'"', len(_HEAD))
+        if raw[end : end + 9] == b'","data":':
+            return raw[end + 9 : -1]
+    return bytes(_wrapped.decode(raw).data) if raw.startswith(b'{"stream"') else raw
 
 
 def channel(event: Event, raw: bytes) -> str | None:
