@@ -172,12 +172,6 @@ def test_silence_empties_the_trade_windows_exactly():
     assert state["flow_qty"][0] == 0.0 and state["typical_qty"][0] == 0.0
 
 
-def test_a_million_equal_timestamps_stay_finite():
-    stream = market(46, 1_000_000)
-    stream.ts[:] = START_NS
-    assert np.isfinite(fold(*stream)[0]).all()
-
-
 def test_first_event_may_be_a_trade_and_time_may_start_at_zero():
     stream = market(47, 2_000)
     stream.kinds[0], stream.values[0] = TRADE, (20_000.0, 1.0, 1.0, 0.0)
