@@ -83,7 +83,7 @@ def check_portfolio_exposure(intent: Intent, account: AccountView, market: Marke
 def _portfolio_exposure(
     intent: Intent, stake: Stake, account: AccountView, market: MarketView, limits: Limits
 ) -> Verdict:
-    layer, positions, most = "portfolio_exposure", len(stake.others) + 1, stake.profile.max_positions
+    layer, positions, most = "portfolio_exposure", len(stake.rest.legs) + 1, stake.profile.max_positions
     if positions > most:
         return reducing_only(layer, "MAX_POSITIONS", intent, stake, positions, most)
     first = _single_asset(layer, intent, stake, limits)
@@ -103,7 +103,7 @@ def _single_asset(layer: str, intent: Intent, stake: Stake, limits: Limits) -> V
 def _exposure(layer: str, intent: Intent, stake: Stake, limits: Limits) -> Verdict:
     share = limits.max_exposure * limits.margin_leverage
     code, limit = ("MAX_EXPOSURE", share) if share <= limits.max_leverage else ("MAX_LEVERAGE", limits.max_leverage)
-    elsewhere = sum(worst(low, high) for _, low, high in stake.others)
+    elsewhere = stake.rest.total
     already = (elsewhere + worst(*stake.held) * stake.px) / stake.equity
     base = elsewhere / stake.px + stake.ahead
     return within(layer, code, intent, stake, limit, stake.px / stake.equity, base, already)
@@ -119,7 +119,7 @@ def check_value_at_risk(intent: Intent, account: AccountView, market: MarketView
 
 def _value_at_risk(intent: Intent, stake: Stake, account: AccountView, market: MarketView, limits: Limits) -> Verdict:
     layer, vol_day = "value_at_risk", market.vols_day.get(intent.symbol, market.vol_day)
-    others = scaled(stake.others, market.vols_day)
+    others = scaled(stake.rest.legs, market.vols_day)
     if others is None or vol_day is None or not 0.0 <= vol_day < float("inf"):
         return unknown(layer, "UNKNOWN_VOLATILITY")
     unit = stake.px * vol_day
@@ -224,17 +224,25 @@ def check_correlation(intent: Intent, account: AccountView, market: MarketView, 
 
 
 def _correlation(intent: Intent, stake: Stake, account: AccountView, market: MarketView, limits: Limits) -> Verdict:
-    layer, alike, floor = "correlation", 0.0, limits.min_pair_exposure * limits.margin_leverage * stake.equity
-    for name, low, high in stake.others:
+    layer, alike = "correlation", 0.0
+    share = limits.max_concentration * limits.margin_leverage
+    floor = limits.min_pair_exposure * limits.margin_leverage * stake.equity
+    # if all else were the same bet in full and still fit, no correlation needs to be looked up
+    if stake.rest.most <= floor and _all_alike(intent, stake) <= share:
+        return ALLOW[layer]
+    for name, low, high in stake.rest.legs:
         rho = correlation(market.correlations, intent.symbol, name)
         leg = _losing_leg(low, high, stake.side, rho)
         refused = at_most(layer, "PAIR_CORRELATION", None if rho is None else abs(rho), limits.max_pair_correlation)
         if refused and not leg <= floor:
             return reducing_only(layer, refused.code, intent, stake, refused.observed, refused.limit)
         alike += leg if rho is None else leg * abs(rho)
-    share = limits.max_concentration * limits.margin_leverage
     base = alike / stake.px + stake.ahead
     return within(layer, "CONCENTRATION", intent, stake, share, stake.px / stake.equity, base)
+
+
+def _all_alike(intent: Intent, stake: Stake) -> float:
+    return (stake.rest.total + (max(0.0, stake.ahead) + intent.qty) * stake.px) / stake.equity
 
 
 def _losing_leg(low: float, high: float, side: int, rho: float | None) -> float:

@@ -18,7 +18,15 @@ Unknown = Literal[
 ]
 
 
-class Stake(msgspec.Struct, frozen=True, gc=False):
+class Rest(msgspec.Struct, frozen=True):
+    """The book beside the intent's symbol: signed notional spans, the sum of their worst sides, and the largest one."""
+
+    legs: list[Leg]
+    total: float
+    most: float
+
+
+class Stake(msgspec.Struct, frozen=True):
     """What an entry would add to. Quantities in base units of the intent's symbol, money in quote units.
 
     ``px`` is the higher of the limit price and the ask, so that notional is never understated. ``held`` is the span
@@ -35,7 +43,7 @@ class Stake(msgspec.Struct, frozen=True, gc=False):
     ahead: float
     free: float
     gross: float
-    others: list[Leg]
+    rest: Rest
     profile: Profile
     dust: float
 
@@ -77,20 +85,22 @@ def worst(low: float, high: float) -> float:
     return max(abs(low), abs(high))
 
 
-def other_legs(account: AccountView, symbol: str) -> list[Leg] | None:
-    """Signed notional span of every other symbol that is held or worked, in quote units; None when one is unknown."""
-    legs = []
+def rest_of(account: AccountView, symbol: str) -> Rest | None:
+    """Every symbol but ``symbol`` that is held or worked, at its worst; None when one of them is unknown."""
+    legs: list[Leg] = []
+    total, most = 0.0, 0.0
     for name, position in account.positions.items():
-        if name == symbol:
-            continue
         low, high = span(position)
-        if low == 0 == high:
+        if name == symbol or low == 0 == high:
             continue
         mark_px = position.mark_px
-        if not (isfinite(low) and isfinite(high) and 0 < mark_px < inf):
+        if not (-inf < low <= high < inf and 0 < mark_px < inf):
             return None
         legs.append((name, low * mark_px, high * mark_px))
-    return legs
+        exposure = (high if high > -low else -low) * mark_px
+        total += exposure
+        most = exposure if exposure > most else most
+    return Rest(legs, total, most)
 
 
 def stake_of(intent: Intent, account: AccountView, market: MarketView, limits: Limits) -> Stake | Unknown:
@@ -114,16 +124,14 @@ def _stake(
     intent: Intent, account: AccountView, px: float, equity: float, profile: Profile, limits: Limits
 ) -> Stake | Unknown:
     position = account.positions.get(intent.symbol, FLAT)
-    others = other_legs(account, intent.symbol)
+    rest = rest_of(account, intent.symbol)
     low, high = span(position)
-    if others is None or not isfinite(low) or not isfinite(high):
+    if rest is None or not isfinite(low) or not isfinite(high):
         return "UNKNOWN_POSITION"
     reach = ahead(low, high, intent.side)
     gross = abs(position.qty) + abs(position.open_buy_qty) + abs(position.open_sell_qty)
     dust = limits.min_resize * equity / px
-    return Stake(
-        intent.side, px, equity, (low, high), reach, max(0.0, -reach), gross, others, profile, dust
-    )  # fmt: skip
+    return Stake(intent.side, px, equity, (low, high), reach, max(0.0, -reach), gross, rest, profile, dust)
 
 
 FLAT = PositionView(qty=0.0, mark_px=1.0, open_buy_qty=0.0, open_sell_qty=0.0)
