@@ -22,17 +22,17 @@ NEGLIGIBLE: Final = 0.01
 
 
 class Calibrator(msgspec.Struct, frozen=True):
-    """``softmax(slope * log p + bias)``; ``bias`` float64 [3]. Slope 1 and bias 0 change nothing."""
+    """``softmax(slope * log p + bias)``, one bias per class. Slope 1 and bias 0 change nothing."""
 
     slope: float
-    bias: Doubles
+    bias: tuple[float, float, float]
 
 
 class Blend(msgspec.Struct, frozen=True):
-    """``weights`` float64 [M], non-negative, summing to 1, pool the calibrated members' log probabilities."""
+    """``weights``, non-negative and summing to 1, pool the calibrated members' log probabilities."""
 
     members: tuple[Calibrator, ...]
-    weights: Doubles
+    weights: tuple[float, ...]
     final: Calibrator
 
 
@@ -47,13 +47,13 @@ def fit_blend(proba: Doubles, y: Labels, label_overlap: int) -> Blend:
         Outcomes, [n].
     label_overlap
         How many consecutive samples share most of one outcome. It divides n into an effective count, so that a short
-        calibrate split cannot pull the calibrators far from doing nothing.
+        calibrate split cannot pull calibrators far from doing nothing, nor weights far from equal.
     """
     effective = max(1.0, len(y) / max(1, label_overlap))
     logs = log_proba(proba)
     members = tuple(fit_calibrator(log, y, effective) for log in logs)
     calibrated = np.stack([apply_calibrator(c, log) for c, log in zip(members, logs, strict=True)])
-    weights = fit_weights(calibrated, y)
+    weights = fit_weights(calibrated, y, effective)
     return Blend(members, weights, fit_calibrator(pool(calibrated, weights), y, effective))
 
 
@@ -73,31 +73,37 @@ def fit_calibrator(logs: Doubles, y: Labels, effective: float) -> Calibrator:
         return float(data + prior)
 
     found = minimize(loss, start, method="L-BFGS-B", bounds=[(0.05, 5.0)] + [(-3.0, 3.0)] * 3)
-    return Calibrator(float(found.x[0]), found.x[1:])
+    slope, down, flat, up = map(float, found.x)
+    return Calibrator(slope, (down, flat, up))
 
 
 def apply_calibrator(calibrator: Calibrator, logs: Doubles) -> Doubles:
     """Calibrated log probabilities, normalized, of the shape of ``logs`` [..., 3]."""
-    return log_softmax(calibrator.slope * logs + calibrator.bias, axis=-1)
+    return log_softmax(calibrator.slope * logs + np.array(calibrator.bias), axis=-1)
 
 
-def pool(logs: Doubles, weights: Doubles) -> Doubles:
+def pool(logs: Doubles, weights: tuple[float, ...] | Doubles) -> Doubles:
     """Weighted mean of log probabilities over members, normalized: [M, n, 3] to [n, 3]."""
     return log_softmax(np.tensordot(weights, logs, axes=1), axis=-1)
 
 
-def fit_weights(logs: Doubles, y: Labels) -> Doubles:
-    """Weights on the simplex of least pooled log loss (a convex problem); shares below 1 % become exactly 0."""
+def fit_weights(logs: Doubles, y: Labels, effective: float) -> tuple[float, ...]:
+    """Weights on the simplex of least pooled log loss (a convex problem), with a Gaussian prior around equal ones.
+
+    Shares below 1 % become exactly 0: a member that does not help is left out.
+    """
     count, rows = len(logs), np.arange(len(y))
+    equal = np.full(count, 1.0 / count)
+    strength = 1.0 / (effective * PRIOR_DEVIATION**2)
 
     def loss(weights: Doubles) -> tuple[float, Doubles]:
-        pooled = pool(logs, weights)
-        gradient = (np.exp(pooled) * logs).sum(axis=-1) - logs[:, rows, y]
-        return float(-pooled[rows, y].mean()), gradient.mean(axis=1)
+        pooled, off = pool(logs, weights), weights - equal
+        gradient = ((np.exp(pooled) * logs).sum(axis=-1) - logs[:, rows, y]).mean(axis=1)
+        return float(-pooled[rows, y].mean() + strength * np.square(off).sum() / 2), gradient + strength * off
 
     found = minimize(
         loss,
-        np.full(count, 1.0 / count),
+        equal,
         jac=True,
         method="SLSQP",
         bounds=[(0.0, 1.0)] * count,
@@ -105,7 +111,7 @@ def fit_weights(logs: Doubles, y: Labels) -> Doubles:
         options={"ftol": 1e-10, "maxiter": 200},
     )
     kept = np.where(found.x < NEGLIGIBLE, 0.0, found.x)
-    return kept / kept.sum()
+    return tuple(map(float, kept / kept.sum()))
 
 
 def apply_blend(blend: Blend, proba: npt.NDArray[np.floating]) -> tuple[Doubles, Doubles]:

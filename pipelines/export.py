@@ -168,11 +168,14 @@ def _blend(b: Builder, blend: Blend, raw: list[str]) -> None:
     logs = b.node("Log", [b.node("Max", [stacked, b.constant("floor", FLOOR)], "floored")], "raw_logs")
     slopes = np.array([[c.slope] for c in blend.members])
     sloped = b.node("Mul", [logs, b.constant("member_slopes", slopes)], "sloped")
-    biases = b.constant("member_biases", np.stack([c.bias for c in blend.members]))
+    biases = b.constant("member_biases", np.array([c.bias for c in blend.members]))
     logits = b.node("Add", [sloped, biases], "member_logits")
     weighted = b.node(
         "Mul",
-        [b.node("LogSoftmax", [logits], "member_logs", axis=-1), b.constant("weights", blend.weights[:, None])],
+        [
+            b.node("LogSoftmax", [logits], "member_logs", axis=-1),
+            b.constant("weights", np.array(blend.weights)[:, None]),
+        ],
         "weighted",
     )
     pooled = b.node("LogSoftmax", [b.node("ReduceSum", [weighted, axis], "pool_sum", keepdims=0)], "pooled", axis=-1)
