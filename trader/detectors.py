@@ -1,7 +1,7 @@
 """What the alarms watch, and the detectors behind them: each ``(state, sample, age_s, params) -> (state, tripped)``.
 
-``age_s`` is the time since the detector's last sample. Averages pause while their own condition holds, so that an
-emergency cannot become the usual.
+``age_s`` is the time since the detector's last sample. While a condition holds, its average learns ``alarmed_pace``
+times as fast: an emergency does not become the usual, a new usual is accepted after hours.
 """
 
 from math import exp
@@ -17,6 +17,7 @@ class AlarmParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bucket_ms: int = 100
     hold_s: float = 60.0
     average_s: float = 600.0
+    alarmed_pace: float = 0.01
     warmup_s: float = 30.0
     forget_s: float = 60.0
     crash_bps: float = 300.0
@@ -108,7 +109,7 @@ def spiked(state: Average, sample: Sample, age_s: float, params: AlarmParams) ->
         return state, False
     usual = state.usual(params)
     if usual is not None and vol_day >= params.vol_floor_day and vol_day >= params.vol_ratio * usual:
-        return state, True
+        return state.fed(vol_day, age_s * params.alarmed_pace, params), True
     return state.fed(vol_day, age_s, params), False
 
 
@@ -127,14 +128,12 @@ def thinned(state: Liquidity, sample: Sample, age_s: float, params: AlarmParams)
     spread, depth = state.spread_bps.usual(params), state.depth_usd.usual(params)
     wide = spread is not None and spread_bps >= max(params.spread_floor_bps, params.spread_ratio * spread)
     shallow = depth is not None and depth_usd is not None and depth_usd <= params.depth_ratio * depth
-    if wide or shallow:
-        since_ns = sample.ts_ns if state.thin_ns is None else state.thin_ns
-        return (
-            Liquidity(state.spread_bps, state.depth_usd, since_ns),
-            sample.ts_ns - since_ns >= params.liquidity_s * SECOND_NS,
-        )
+    thin = wide or shallow
+    age_s *= params.alarmed_pace if thin else 1.0
     fed = state.depth_usd if depth_usd is None else state.depth_usd.fed(depth_usd, age_s, params)
-    return Liquidity(state.spread_bps.fed(spread_bps, age_s, params), fed, None), False
+    since_ns = None if not thin else sample.ts_ns if state.thin_ns is None else state.thin_ns
+    lasted = since_ns is not None and sample.ts_ns - since_ns >= params.liquidity_s * SECOND_NS
+    return Liquidity(state.spread_bps.fed(spread_bps, age_s, params), fed, since_ns), lasted
 
 
 class Wall(msgspec.Struct, frozen=True, gc=False):

@@ -180,6 +180,12 @@ def test_an_alarm_outlasts_its_cause_by_the_hold(warm):
 
 def test_an_emergency_does_not_become_the_usual(warm):
     assert run(calm(1_800, warm.ts_ns, vol_day=0.2), warm)[1] == ("volatility_spike",)
+    assert run(calm(1_800, warm.ts_ns, bid_px=99.5), warm)[1] == ("liquidity_crisis",)
+
+
+def test_what_lasts_for_hours_becomes_the_usual(warm):
+    hours = [replace(CALM, ts_ns=warm.ts_ns + i * 10 * SECOND, vol_day=0.2) for i in range(1, 2_000)]
+    assert run(hours, warm)[1] == ()
 
 
 def test_a_clock_set_far_back_is_followed(warm):
