@@ -12,7 +12,9 @@ import struct
 import sys
 
 PR_SET_PDEATHSIG = 1
-PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS = 28
+# capabilities(7): keep capabilities over a change of user, and let access(2) count them for a user other than root
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 CAPABILITY_VERSION_3 = 0x20080522
@@ -20,6 +22,7 @@ CAPABILITY_VERSION_3 = 0x20080522
 CAP_DAC_READ_SEARCH = 2
 CAP_DAC_OVERRIDE = 1
 PARENT_GONE = 113
+NOT_ALLOWED = 126
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -53,7 +56,8 @@ def become(user: str) -> None:
     """
     entry = pwd.getpwnam(user)
     capability = _search_capability()
-    _checked(libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), "prctl(PR_SET_KEEPCAPS)")
+    if libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) != 0:
+        capability = None
     os.setgroups([])
     os.setgid(entry.pw_gid)
     os.setuid(entry.pw_uid)
@@ -73,6 +77,9 @@ def main() -> None:
     command = sys.argv[sys.argv.index("--") + 1 :]
     if user:
         become(user)
+        if not os.access(command[0], os.X_OK):
+            print(f"{user} may not run {command[0]}: open its folders to others, or start this as a normal user")
+            sys.exit(NOT_ALLOWED)
     # after the change of user, which clears it
     die_with(parent, signal_number)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])

@@ -1,6 +1,8 @@
 """Started processes are logged, waited for and ended, whichever way their starter ends."""
 
 import os
+import pwd
+import shutil
 import signal
 import subprocess
 import sys
@@ -123,3 +125,18 @@ def test_free_ports_are_distinct_and_free():
 def test_a_port_beyond_tcp_is_refused():
     with pytest.raises(PortInUseError, match="port 70000"):
         require_free(70000, "x")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_may_enter_closed_folders_but_write_nothing_there(tmp_path):
+    tmp_path.chmod(0o700)
+    shell = tmp_path / "sh"
+    shutil.copy(shutil.which("sh"), shell)
+    shell.chmod(0o755)
+    script = f"id -u; test -x '{shell}' && echo runs; touch '{tmp_path}/new' 2>/dev/null || echo refused"
+    with start([shell, "-c", script], name="sh", log=tmp_path / "log", user="nobody") as process:
+        process.wait_done(10)
+    assert tail(tmp_path / "log").split() == [str(pwd.getpwnam("nobody").pw_uid), "runs", "refused"]
+    assert not (tmp_path / "new").exists()
+    assert shell.stat().st_mode & 0o777 == 0o755
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
