@@ -15,6 +15,7 @@ from market.errors import FrameError
 from market.events import Depth
 
 Rule = Literal["futures", "spot"]
+Levels = list[tuple[int, int]]
 _BUFFER: Final = 20_000
 _CACHE: Final = 200_000
 _DIGITS: Final = 60
@@ -71,11 +72,11 @@ class _Side:
         self.keys: list[int] = []
         self.qty: dict[int, int] = {}
 
-    def load(self, levels: list[tuple[int, int]]) -> None:
+    def load(self, levels: Levels) -> None:
         self.qty = {px * self.sign: qty for px, qty in levels if qty}
         self.keys = sorted(self.qty)
 
-    def update(self, levels: list[tuple[int, int]]) -> None:
+    def update(self, levels: Levels) -> None:
         """Set absolute quantities; 0 removes, and removing what is not there is normal on Binance."""
         sign, book, keys = self.sign, self.qty, self.keys
         for px, qty in levels:
@@ -127,13 +128,12 @@ class Book:
 
     def validate(self, depth: Depth) -> None:
         """Raise FrameError unless every level is a pair of plain decimals; changes no level."""
-        self._parse(depth.bids)
-        self._parse(depth.asks)
+        self._parse(depth)
 
     def _apply_snapshot(self, depth: Depth) -> Applied:
         if self._aligned and depth.last_id < self.last_id:
             return Applied.STALE
-        bids, asks = self._parse(depth.bids), self._parse(depth.asks)
+        bids, asks = self._parse(depth)
         self._bids.load(bids)
         self._asks.load(asks)
         self.last_id, self._loaded = depth.last_id, True
@@ -157,7 +157,7 @@ class Book:
             return Applied.STALE
         if not (self._continues(depth) if self._aligned else self._aligns(depth)):
             return self._break(depth)
-        bids, asks = self._parse(depth.bids), self._parse(depth.asks)
+        bids, asks = self._parse(depth)
         self._bids.update(bids)
         self._asks.update(asks)
         self.last_id = depth.last_id
@@ -201,12 +201,16 @@ class Book:
         """Whether the best bid is at or above the best ask right now."""
         return bool(self._bids.keys and self._asks.keys) and self._bids.keys[-1] >= -self._asks.keys[-1]
 
-    def _parse(self, levels: list[tuple[str, str]]) -> list[tuple[int, int]]:
-        px, qty = self._px, self._qty
+    def _parse(self, depth: Depth) -> tuple[Levels, Levels]:
+        """Both sides in one scale: what one side makes finer holds for the other."""
         try:
-            return [(px[px_text], qty[qty_text]) for px_text, qty_text in levels]
+            return self._scaled(depth.bids), self._scaled(depth.asks)
         except _TooFine:
-            self._grow(levels)
+            self._grow(depth.bids + depth.asks)
+        return self._scaled(depth.bids), self._scaled(depth.asks)
+
+    def _scaled(self, levels: list[tuple[str, str]]) -> Levels:
+        px, qty = self._px, self._qty
         return [(px[px_text], qty[qty_text]) for px_text, qty_text in levels]
 
     def _grow(self, levels: list[tuple[str, str]]) -> None:

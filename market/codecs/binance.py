@@ -251,7 +251,7 @@ def event_type(raw: bytes) -> str:
     start = raw.find(b'"e":"')
     if start >= 0:
         name = raw[start + 5 : raw.find(b'"', start + 5)]
-        if name in _READERS:
+        if name in _READERS and raw[start - 2 : start] != b"[{":
             return name.decode()
     return _type_of(_payload(raw))
 

@@ -44,15 +44,15 @@ class TapeWriter:
             raise TapeError(
                 f"{path} exists already", "a finished tape is never overwritten: choose another folder or move it"
             )
-        self._buffer = bytearray()
+        self._pending = bytearray()
         self._flushed_ns = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            saved = _whole_lines(self.part) if resume else b""
+            self._buffer = bytearray(_whole_lines(self.part) if resume else b"")
             self._zip = zlib.compressobj(_LEVEL, zlib.DEFLATED, 31)
             fresh = self.part.with_name(self.part.name + ".new")
-            self._file = fresh.open("wb")
-            self._put(saved)
+            self._file = fresh.open("wb", buffering=0)
+            self.flush()
             fresh.replace(self.part)
         except OSError as error:
             raise self._failure(error) from error
@@ -66,25 +66,27 @@ class TapeWriter:
 
     def flush(self) -> None:
         """Hand everything written so far to the operating system."""
+        if self._buffer:
+            self._pending += self._zip.compress(self._buffer) + self._zip.flush(zlib.Z_SYNC_FLUSH)
+            self._buffer.clear()
+        self._send()
+
+    def _send(self) -> None:
+        """What the disk refuses stays pending, so that a later flush goes on where this one stopped."""
         try:
-            self._put(bytes(self._buffer))
+            while self._pending:
+                del self._pending[: self._file.write(self._pending)]
         except OSError as error:
             raise self._failure(error) from error
-        self._buffer.clear()
-
-    def _put(self, text: bytes) -> None:
-        if text:
-            self._file.write(self._zip.compress(text) + self._zip.flush(zlib.Z_SYNC_FLUSH))
-            self._file.flush()
 
     def close(self) -> None:
         """Finish the gzip stream, make it durable and give the file its name. Closing twice is harmless."""
         if self._file.closed:
             return
         self.flush()
+        self._pending += self._zip.flush()
+        self._send()
         try:
-            self._file.write(self._zip.flush())
-            self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
             self.part.replace(self.path)
