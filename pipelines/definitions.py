@@ -3,26 +3,16 @@
 Runs are in process: starting a process per asset costs more than most assets take.
 """
 
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Final
 
 import dagster as dg
 
+from pipelines.assets import features, ingest, serving, training
 from pipelines.resources import Workspace
 from pipelines.settings import PipelineSettings, settings_from_env
 
 JOB: Final = "scalper_pipeline"
-_MODULES: Final = [
-    import_module(name)
-    for name in (
-        "pipelines.assets.ingest",
-        "pipelines.assets.features",
-        "pipelines.assets.training",
-        "pipelines.assets.serving",
-    )
-    if find_spec(name) is not None
-]
+_MODULES: Final = [ingest, features, training, serving]
 
 job = dg.define_asset_job(
     JOB,
