@@ -66,7 +66,7 @@ def handler(face: BinanceFace) -> Any:
     async def handle(request: web.Request) -> web.Response:
         status, headers = 200, {}
         try:
-            body = await request.text() if request.can_read_body else ""
+            body = (await request.read()).decode(errors="replace") if request.can_read_body else ""
             result = await answer(face, request, body)
         except ApiError as error:
             status, headers = error.status, error.headers

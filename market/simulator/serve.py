@@ -6,6 +6,7 @@ import errno
 import json
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Callable
 from decimal import Decimal
@@ -186,6 +187,9 @@ def serve(options: Options) -> None:
         A setting makes no sense, the port is taken, or the tape is missing, empty, too short or of another venue.
     """
     check(options)
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(0)
+    )  # until the loop listens itself: leave, and leave nothing behind
     with bind(options.port) as listener, tempfile.TemporaryDirectory(prefix="cryptoscalp-sim-") as scratch:
         face = build(options, session_of(options, Path(scratch)), credentials_of(options.seed))
         port = listener.getsockname()[1]
