@@ -153,7 +153,7 @@ CAPS = tuple(n for n in Limits.__struct_fields__ if n.startswith("max_") or n ==
 FLOORS = ("min_confidence", "min_volume_24h_usd")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(BROKEN_INTENTS, BROKEN_ACCOUNTS, BROKEN_MARKETS, BROKEN_LIMITS | st.just(CONSERVATIVE))
 def test_no_input_raises_and_no_doubt_enlarges(wanted, book, seen, limits):
     for law in LAWS:
@@ -174,7 +174,7 @@ def walk(wanted, book, seen, limits):
     return verdicts, wanted.qty
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(INTENTS | BROKEN_INTENTS, ACCOUNTS | BROKEN_ACCOUNTS, MARKETS | BROKEN_MARKETS, LIMITS)
 def test_the_gate_is_the_walk_of_the_seven_checks(wanted, book, seen, limits):
     decision = check(wanted, book, seen, limits)
@@ -182,7 +182,7 @@ def test_the_gate_is_the_walk_of_the_seven_checks(wanted, book, seen, limits):
     assert repr((list(decision.verdicts), decision.qty)) == repr((verdicts, qty))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(BROKEN_INTENTS, BROKEN_ACCOUNTS, BROKEN_MARKETS)
 def test_what_the_gate_lets_through_had_every_fact_it_needs(wanted, book, seen):
     if wanted.reduce_only or not check(wanted, book, seen, CONSERVATIVE).allowed:
@@ -191,7 +191,7 @@ def test_what_the_gate_lets_through_had_every_fact_it_needs(wanted, book, seen):
     assert all(fact is not None and not isnan(fact) for fact in facts)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(INTENTS, ACCOUNTS, MARKETS, LIMITS)
 def test_resize_never_enlarges_and_its_result_passes(wanted, book, seen, limits):
     for law in LAWS:
@@ -205,7 +205,7 @@ def test_resize_never_enlarges_and_its_result_passes(wanted, book, seen, limits)
         assert (again.qty, {type(v) for v in again.verdicts}) == (decision.qty, {Allow})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(INTENTS, ACCOUNTS, MARKETS, LIMITS, st.floats(0.01, 0.99))
 def test_rounding_a_passed_quantity_down_still_passes(wanted, book, seen, limits, part):
     decision = check(wanted, book, seen, limits)
@@ -214,7 +214,7 @@ def test_rounding_a_passed_quantity_down_still_passes(wanted, book, seen, limits
         assert smaller.qty == decision.qty * part
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(INTENTS, ACCOUNTS, MARKETS, LIMITS, st.sampled_from(CAPS + FLOORS), st.floats(0.05, 1.0))
 def test_tightening_a_limit_never_turns_deny_into_allow(wanted, book, seen, limits, name, factor):
     value = getattr(limits, name)
@@ -226,7 +226,7 @@ def test_tightening_a_limit_never_turns_deny_into_allow(wanted, book, seen, limi
             assert isinstance(law(wanted, book, seen, tighter), Deny)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     INTENTS, ACCOUNTS, MARKETS, LIMITS, st.sampled_from(SYMBOLS), st.floats(0.0, 50.0), st.sampled_from(["buy", "sell"])
 )
@@ -243,7 +243,7 @@ def test_one_more_working_order_never_loosens(wanted, book, seen, limits, symbol
     assert check(wanted, busier, seen, limits).qty <= check(wanted, book, seen, limits).qty * (1 + 1e-9)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     BROKEN_ACCOUNTS, BROKEN_MARKETS, BROKEN_LIMITS, st.floats(1e-6, 1e6), st.floats(0.0, 1.0), st.sampled_from([1, -1])
 )
@@ -256,7 +256,7 @@ def test_a_true_exit_is_never_blocked(book, seen, limits, held, part, side):
     assert check(leave, book, seen, limits).qty == qty
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(BROKEN_ACCOUNTS, BROKEN_MARKETS, st.floats(1e-6, 1e6), SIDES, st.floats(0.0, 1e6))
 def test_an_exit_never_leaves_more_than_flat(book, seen, qty, side, working):
     leave = intent(side=side, qty=qty, reduce_only=True, confidence=None)

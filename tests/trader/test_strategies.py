@@ -161,7 +161,7 @@ def test_the_stop_quotes_state_is_the_one_exits_keep():
     assert JOIN.target_bps == LEAVE.target_bps
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.floats(-8.0, 8.0),
     st.integers(1, 10**7),
