@@ -18,6 +18,8 @@ from market.units import time_ns
 FIX_PATH: Final = "pass a tape file (gzip lines `recv_ns frame`), or the folder that directly holds such files"
 _CHUNK: Final = 1 << 18
 _KEEP_REASONS: Final = 100
+_NO_TAPE_AFTER: Final = 2_000
+_LONGEST_LINE: Final = 1 << 23
 _GZIP: Final = b"\x1f\x8b"
 
 
@@ -84,6 +86,8 @@ class FrameReader(Iterator[Frame]):
                 recv_ns, raw = split_line(line)
             except FrameError as error:
                 self.reject(str(error))
+                if self.frames == 0 and self.line >= _NO_TAPE_AFTER:
+                    break
                 continue
             if recv_ns < previous:
                 self.late += 1
@@ -104,6 +108,9 @@ class FrameReader(Iterator[Frame]):
             lines = (rest + chunk).split(b"\n")
             rest = lines.pop()
             yield from lines
+            if len(rest) > _LONGEST_LINE:
+                yield rest
+                rest = b""
         if rest and not self.truncated:
             yield rest
 

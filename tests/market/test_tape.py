@@ -1,6 +1,7 @@
 """Reading, finding, merging and splitting tapes; everything that can be wrong with one."""
 
 import gzip
+import time
 
 import pytest
 
@@ -190,3 +191,21 @@ def test_recorded_folders_hold_the_counts_and_sessions_their_readme_states():
         (("BTCUSDT", "ETHUSDT"), 71_984 + 69_913),
     ]
     assert [tape.venue for tape in find_tapes(data_dir() / "binance_spot_ws")] == ["binance"]
+
+
+def test_a_large_file_that_is_no_tape_is_given_up_early(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_bytes(b"1,2,3\n" * 3_000_000)
+    before = time.process_time()
+    with pytest.raises(TapeError, match="line 1"):
+        identify(path)
+    assert time.process_time() - before < 0.5
+
+
+def test_bytes_without_any_line_end_are_read_once_not_again_and_again(tmp_path):
+    path = tmp_path / "blob"
+    path.write_bytes(b"7" * 40_000_000)
+    before = time.process_time()
+    with pytest.raises(TapeError, match="line 1"):
+        identify(path)
+    assert time.process_time() - before < 2.0
