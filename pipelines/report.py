@@ -80,7 +80,7 @@ def latency_figure(scored_ns: Sequence[int], order_ns: Sequence[int]) -> Figure:
     for name, values in (("tick to score", scored_ns), ("tick to order on the wire", order_ns)):
         if len(values):
             us = np.array(values) / 1e3
-            axis.hist(us, bins=np.geomspace(max(us.min(), 1), us.max() + 1, 50), alpha=0.6, label=name)
+            axis.hist(us, bins=np.geomspace(max(us.min(), 1), us.max() + 1, 50).tolist(), alpha=0.6, label=name)
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.set_xlabel("µs")
@@ -95,6 +95,27 @@ def bars_figure(values: Mapping[str, float], xlabel: str) -> Figure:
     axis.barh(list(values)[::-1], list(values.values())[::-1], color="#0969da")
     axis.set_xlabel(xlabel)
     return figure
+
+
+def run_figures(observed: RunObserver) -> list[tuple[str, str, Figure]]:
+    """What every run is looked at for: money, time, refusals."""
+    latency = latency_figure([s.tick_to_score_ns for s in observed.scores], observed.tick_to_order_ns)
+    return [
+        ("Equity and drawdown", "Marked at the mid, fees included.", equity_figure(observed)),
+        ("Latency", "From the tick's receipt.", latency),
+        ("Denials by layer", "Refused by each risk layer.", bars_figure(observed.denials, "intents refused")),
+    ]
+
+
+def verdict(summary: Mapping[str, Any], observed: RunObserver) -> str:
+    """The run in two sentences, bad news included."""
+    trader, replay = summary["trader"], summary["replay"]
+    fall = 100 * float(drawdown(np.array([e for _, e in observed.equity])).max()) if observed.equity else 0.0
+    same = "not one differed" if replay["differing"] == 0 else f"{replay['differing']} DIFFERED"
+    return (
+        f"{trader['fills']} fills, {trader['net_pnl']:+.2f} USDT after {trader['fees']:.2f} USDT of fees, "
+        f"largest fall {fall:.3f} %. {replay['decisions']:,} decisions were replayed and {same}."
+    )
 
 
 def write_report(

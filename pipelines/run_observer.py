@@ -40,11 +40,12 @@ class RunObserver:
     """Pass ``observe`` to ``trader.replay.Replay``; then read the attributes.
 
     ``equity`` is sampled at most every 100 ms. ``denials`` counts refused intents by layer (all seven always present),
-    ``denial_codes`` by layer and code. ``tick_to_order_ns`` runs from the scored tick's receipt to its order on the
-    wire.
+    ``denial_codes`` by layer and code. ``engine`` is the engine as the replay left it. ``tick_to_order_ns`` runs from the
+    scored tick's receipt to its order on the wire.
     """
 
     def __init__(self) -> None:
+        self.engine: Engine | None = None
         self.equity: list[tuple[int, float]] = []
         self.scores: list[Scored] = []
         self.rows: dict[tuple[str, int], tuple[float, ...]] = {}
@@ -59,6 +60,7 @@ class RunObserver:
         self._last_score: ScoreIn | None = None
 
     def observe(self, engine: Engine, item: Record | FrameIn) -> None:
+        self.engine = engine
         match item:
             case FrameIn():
                 self._sample_equity(engine, item.ts_ns)

@@ -109,22 +109,43 @@ def percentiles_us(values_ns: list[int]) -> dict[str, float | None]:
     return {"p50": round(float(p50), 1), "p99": round(float(p99), 1)}
 
 
-def trader_figures(result: ReplayResult, observed: RunObserver, summary: dict[str, Any]) -> dict[str, Any]:
-    """The ``trader`` part of a run's summary; ``summary`` is what the trader printed at its end."""
+def trader_figures(result: ReplayResult, observed: RunObserver) -> dict[str, Any]:
+    """The ``trader`` part of a run's summary, all of it from the replayed run itself."""
+    assert observed.engine is not None, "observe a replay first"
+    books, start = observed.engine.books, observed.engine.start
     return {
         "events": result.frames,
         "scores": len(observed.scores),
-        "scores_by_source": {
-            source: sum(s.source == source for s in observed.scores) for source in ("triton", "local")
-        },
+        "scores_by_source": {name: sum(s.source == name for s in observed.scores) for name in ("triton", "local")},
         "refusals": dict(observed.refusals),
         "intents": observed.intents,
         "denials_by_layer": dict(observed.denials),
         "denials_by_code": {f"{layer}.{code}": n for (layer, code), n in observed.denial_codes.most_common()},
-        "orders": summary["orders"],
+        "orders": observed.engine.orders_sent,
         "fills": len(observed.fills),
         "maker_fills": sum(f.maker for f in observed.fills),
-        "net_pnl": round(summary["net_pnl"], 6),
-        "fees": round(summary["fees"], 6),
-        "ended_flat": summary["flat"],
+        "net_pnl": float(books.ledger.balance - start.balance),
+        "fees": float(books.ledger.fees),
+        "ended_flat": books.flat,
     }
+
+
+def replay_figures(result: ReplayResult) -> dict[str, Any]:
+    """The ``replay`` part of a run's summary."""
+    return {
+        "decisions": result.decisions,
+        "outputs": result.outputs,
+        "differing": result.differing,
+        "first_difference": None if result.first_difference is None else str(result.first_difference),
+        "scores_checked": result.scores_checked,
+        "score_max_abs_diff": result.score_max_abs_diff,
+    }
+
+
+def latency_figures(observed: RunObserver) -> dict[str, float | None]:
+    """The ``latency_us`` part of a run's summary."""
+    spans = {
+        "tick_to_score": [s.tick_to_score_ns for s in observed.scores],
+        "tick_to_order": observed.tick_to_order_ns,
+    }
+    return {f"{name}_{p}": v for name, values in spans.items() for p, v in percentiles_us(values).items()}

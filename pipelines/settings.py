@@ -40,6 +40,7 @@ class PipelineSettings(Config):
     train_share: float = Field(0.60, gt=0, lt=1, description="share of samples, first in time, that members learn from")
     calibrate_share: float = Field(0.15, gt=0, lt=1, description="share of samples, next in time, that calibrate them")
     max_samples: int = Field(40_000, gt=0, description="samples kept in the training set, evenly thinned")
+    allow_shadow: bool = Field(False, description="publish a refused model where nothing can serve; never traded")
     seed: int = Field(7, description="seed of everything that draws at random")
     redis_url: str | None = Field(None, description="Redis or Valkey of the online feature store, redis://host:port/db")
     pg_dsn: str | None = Field(None, description="Postgres for model versions and runs; SQLite under home when absent")

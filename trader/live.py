@@ -61,7 +61,7 @@ class LiveTrader:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._ended = False
-        self._carry: dict[type, Callable[[Any], None]] = {
+        self._carry: dict[type, Callable[[Any], object]] = {
             RequestScore: self._request_score,
             Order: lambda o: self._spawn(self._place(o)),
             CancelOrder: lambda o: self._spawn(self._cancel(o)),

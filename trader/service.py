@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from features import kernel
 from features.schema import SCHEMA_ID
@@ -112,7 +113,7 @@ async def open_lanes(url: str, symbols: Sequence[str], model: str, version: int)
 
 async def check_known_answer(lane: TritonLane, manifest: Manifest) -> None:
     """Ask Triton the bundle's recorded question; raises ConnectionRefused when the answer is another."""
-    done: asyncio.Future[tuple[np.ndarray | None, str]] = asyncio.get_running_loop().create_future()
+    done: asyncio.Future[tuple[npt.NDArray[np.float32] | None, str]] = asyncio.get_running_loop().create_future()
     x = np.array(manifest.known_answer.x, dtype=np.float32)
     lane.infer(x.tobytes(), lambda proba, reason: done.set_result((proba, reason)))
     proba, reason = await asyncio.wait_for(done, timeout=5.0)

@@ -2,19 +2,22 @@
 
 import contextlib
 import json
-import os
-import sys
+import logging
+import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from features.schema import SCHEMA_ID
+from infra.cli.exchange import start_exchange, start_trader
+from infra.cli.progress import Progress
 from infra.dagster_instance import write_dagster_home
-from infra.processes import Process, start
+from infra.processes import Process
 from infra.stores import postgres, redis_server
 from infra.triton.client import known_answer
 from infra.triton.launcher import TritonServer, triton_server
@@ -29,6 +32,8 @@ from trader.journal import Run
 
 UNSEEN_SHARE: Final = 0.25
 SHORTEST_S: Final = 60.0
+PATIENCE_S: Final = 90.0
+MODEL: Final = "scalper"
 VENUE: Final = "binanceusdm"
 _NS: Final = 1_000_000_000
 
@@ -54,30 +59,13 @@ class Input(msgspec.Struct, frozen=True):
     split_ns: int
 
 
-class Progress:
-    """One line per stage: what, how long. Goes to stderr, so that stdout stays for figures."""
-
-    def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
-        self._start = time.monotonic()
-
-    def say(self, text: str) -> None:
-        self.console.print(f"[dim]{time.monotonic() - self._start:6.1f} s[/dim]  {text}")
-
-    def asset(self, name: str, what: str) -> None:
-        """Progress of the pipeline: an asset or check has started or ended."""
-        if what != "started":
-            self.say(f"{name}: {what}")
-
-    @property
-    def wall_s(self) -> float:
-        return time.monotonic() - self._start
-
-
 def run_demo(settings: DemoSettings, as_json: bool) -> None:
     """Run all stages; writes ``summary.json`` and ``report.html`` under ``settings.home``."""
     say = Progress()
     settings.home.mkdir(parents=True, exist_ok=True)
+    # other people's warnings belong in a file, not between our lines
+    logging.basicConfig(filename=settings.home / "demo.log", level=logging.INFO, force=True)
+    logging.captureWarnings(True)
     source = choose_input(settings, say)
     with (
         postgres(settings.home) as db,
@@ -94,10 +82,9 @@ def run_demo(settings: DemoSettings, as_json: bool) -> None:
             diff = known_answer(
                 triton.http_url, manifest.name, manifest.version, manifest.known_answer.x, manifest.known_answer.proba
             )
-            say.say(
-                f"Triton {triton.version} serves {manifest.name} version {manifest.version}; known answer differs by {diff:.1e}"
-            )
-            run, traded = paper_trade(settings, source, triton, manifest, say)
+            served = f"{manifest.name} version {manifest.version}"
+            say.say(f"Triton {triton.version} serves {served}, known answer off by {diff:.1e}")
+            run, traded = paper_trade(settings, source, triton, say)
             summary = summarize(settings, source, pipeline, manifest, triton, diff, run, traded, say)
     _finish(settings, summary, say, as_json)
 
@@ -130,8 +117,6 @@ def choose_input(settings: DemoSettings, say: Progress) -> Input:
 
 def _simulate(settings: DemoSettings, tape: Path, say: Progress) -> None:
     """Generate into a temporary folder, so that an interrupted run leaves no half tape."""
-    import shutil
-
     part = tape.with_name(f".{tape.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     say.say(f"simulating {settings.minutes:g} minutes of market (seed {settings.seed})")
@@ -140,100 +125,49 @@ def _simulate(settings: DemoSettings, tape: Path, say: Progress) -> None:
 
 
 def _pipeline_settings(settings: DemoSettings, source: Input, dsn: str, redis_url: str) -> PipelineSettings:
-    return PipelineSettings(
-        home=str(settings.home / "pipeline"),
-        tape=str(source.tape),
-        model_repository=str(settings.repository),
-        split_ns=source.split_ns,
-        seed=settings.seed,
-        redis_url=redis_url,
-        pg_dsn=dsn,
-        allow_shadow=True,
-    )
+    chosen: dict[str, Any] = {
+        "home": str(settings.home / "pipeline"),
+        "tape": str(source.tape),
+        "model_repository": str(settings.repository),
+        "model_name": MODEL,
+        "split_ns": source.split_ns,
+        "seed": settings.seed,
+        "redis_url": redis_url,
+        "pg_dsn": dsn,
+        "allow_shadow": True,
+    }
+    return PipelineSettings(**chosen)
 
 
 def _published(settings: DemoSettings) -> Manifest:
-    name = "scalper"
-    version = latest_version(settings.repository, name)
-    from features.schema import SCHEMA_ID
-
-    return load_manifest(settings.repository / name / str(version), SCHEMA_ID)
-
-
-@contextlib.contextmanager
-def exchange(settings: DemoSettings, source: Input) -> Iterator[dict[str, Any]]:
-    """A simulated Binance USD-M that streams the unseen end of the tape; yields its ready line."""
-    log = settings.home / "exchange.log"
-    log.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "market.simulator", "--tape", source.tape, "--start-ns", str(source.split_ns)]
-    process = start([*command, "--seed", str(settings.seed)], name="simulated exchange", log=log)
-    try:
-        process.wait_ready(lambda: _ready_line(log) is not None, timeout_s=120)
-        ready = _ready_line(log)
-        assert ready is not None
-        yield ready
-    finally:
-        process.stop()
-
-
-def _ready_line(log: Path) -> dict[str, Any] | None:
-    """The one JSON line that says where the exchange listens, once it stands in the log."""
-    for line in log.read_text(errors="replace").splitlines() if log.exists() else ():
-        if line.startswith('{"rest"'):
-            ready: dict[str, Any] = json.loads(line)
-            return ready
-    return None
+    version = latest_version(settings.repository, MODEL)
+    return load_manifest(settings.repository / MODEL / str(version), SCHEMA_ID)
 
 
 def paper_trade(
-    settings: DemoSettings, source: Input, triton: TritonServer, manifest: Manifest, say: Progress
+    settings: DemoSettings, source: Input, triton: TritonServer, say: Progress
 ) -> tuple[Run, dict[str, Any]]:
-    """Run the trader as its own lean process against the simulated exchange until the tape ends."""
+    """Run the trader as its own lean process against a simulated exchange until the tape ends."""
     run = Run(settings.home / "runs" / time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
-    run.folder.mkdir(parents=True)
-    log = run.folder / "trader.log"
-    with exchange(settings, source) as venue:
-        command = [
-            Path(sys.executable).with_name("cryptoscalp"), "trade", "--mode", "paper", "--json", "--stop-on-tape-end",
-            "--symbols", ",".join(source.session.symbols), "--rest", venue["rest"], "--ws", venue["ws"],
-            "--triton", triton.http_url, "--repository", settings.repository, "--model", manifest.name,
-            "--home", run.folder,
-        ]  # fmt: skip
-        keys = {"CRYPTOSCALP_API_KEY": venue["api_key"], "CRYPTOSCALP_API_SECRET": venue["secret"]}
-        trader = start(command, name="trader", log=log, env={**os.environ, **keys})
-        try:
-            _watch(trader, source, say)
-        finally:
-            trader.stop()
-    return run, _printed_summary(log, trader)
-
-
-def _watch(trader: Process, source: Input, say: Progress) -> None:
-    """Wait for the trader with a progress bar over the tape's unseen seconds."""
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
     unseen_s = (source.session.last_ns - source.split_ns) / _NS
-    say.say(f"paper trading the unseen last {unseen_s:.0f} s of the tape")
-    deadline = time.monotonic() + unseen_s + 90
-    with Bar(TextColumn("trading"), BarColumn(), TimeRemainingColumn(), console=say.console, transient=True) as bar:
-        task = bar.add_task("", total=unseen_s)
-        while trader.alive():
-            time.sleep(0.25)
-            bar.advance(task, 0.25)
-            if time.monotonic() > deadline:
-                raise CryptoScalpError(
-                    f"the trader did not end {unseen_s + 90:.0f} s after its start",
-                    f"read {trader.log}, then run again",
-                )
+    with contextlib.ExitStack() as stack:
+        venue = start_exchange(source.tape, source.split_ns, settings.seed, settings.home / "exchange.log")
+        stack.callback(venue.stop)
+        trader = start_trader(venue, source.session.symbols, triton.http_url, settings.repository, run.folder)
+        stack.callback(trader.stop)
+        say.say(f"paper trading the unseen last {unseen_s:.0f} s of the tape")
+        if not say.bar("trading", unseen_s, unseen_s + PATIENCE_S, trader.alive):
+            raise CryptoScalpError(
+                f"the trader did not end {unseen_s + PATIENCE_S:.0f} s after its start", f"read {trader.log}, run again"
+            )
+    return run, _printed_summary(trader)
 
 
-def _printed_summary(log: Path, trader: Process) -> dict[str, Any]:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.startswith('{"run"')]
+def _printed_summary(trader: Process) -> dict[str, Any]:
+    lines = [line for line in trader.log.read_text(errors="replace").splitlines() if line.startswith('{"run"')]
     if not lines:
-        raise CryptoScalpError(
-            f"the trader ended with code {trader.returncode}: {trader.log_tail().strip()[-600:]}", f"read {log}"
-        )
+        said = trader.log_tail().strip()[-600:]
+        raise CryptoScalpError(f"the trader ended with code {trader.returncode}: {said}", f"read {trader.log}")
     summary: dict[str, Any] = json.loads(lines[-1])
     return summary
 
@@ -272,10 +206,11 @@ def _finish(settings: DemoSettings, summary: dict[str, Any], say: Progress, as_j
     if as_json:
         print(json.dumps(summary))
     else:
-        table = Table(title="CryptoScalp demo", show_header=False)
+        table = Table("figure", "value", title="CryptoScalp demo", box=box.SIMPLE_HEAD)
         for name, text in flatten(summary):
             table.add_row(name, text)
-        Console().print(table)
+        out = Console()
+        out.print(table, width=None if out.is_terminal else 140, soft_wrap=False)
     say.say(f"report: {settings.home / 'report.html'}   summary: {settings.home / 'summary.json'}")
     if summary["replay"]["differing"]:
         raise CryptoScalpError("replay found differing decisions", "read replay.first_difference in summary.json")

@@ -7,17 +7,17 @@ import numpy as np
 import numpy.typing as npt
 
 from features.schema import COUNT, SCHEMA_ID
-from pipelines.report import (
-    bars_figure,
-    calibration_figure,
-    drawdown,
-    equity_figure,
-    latency_figure,
-    write_report,
-)
+from pipelines.report import bars_figure, calibration_figure, run_figures, verdict, write_report
 from pipelines.run import PipelineResult
 from pipelines.run_observer import RunObserver
-from pipelines.run_summary import BatchRows, batch_equals_stream, logloss, percentiles_us, trader_figures
+from pipelines.run_summary import (
+    BatchRows,
+    batch_equals_stream,
+    latency_figures,
+    logloss,
+    replay_figures,
+    trader_figures,
+)
 from trader.bundle import Manifest
 from trader.replay import ReplayResult
 
@@ -57,16 +57,9 @@ def build_summary(
             "fallbacks": traded["fallbacks"],
             "known_answer_max_abs_diff": known_answer_diff,
         },
-        "trader": trader_figures(result, observed, traded),
-        "replay": {
-            "decisions": result.decisions,
-            "outputs": result.outputs,
-            "differing": result.differing,
-            "first_difference": None if result.first_difference is None else str(result.first_difference),
-            "scores_checked": result.scores_checked,
-            "score_max_abs_diff": result.score_max_abs_diff,
-        },
-        "latency_us": _latency(observed),
+        "trader": trader_figures(result, observed),
+        "replay": replay_figures(result),
+        "latency_us": latency_figures(observed),
     }
 
 
@@ -120,17 +113,6 @@ def _model(manifest: Manifest, scored: Outcomes) -> dict[str, Any]:
     }
 
 
-def _latency(observed: RunObserver) -> dict[str, float | None]:
-    score = percentiles_us([s.tick_to_score_ns for s in observed.scores])
-    order = percentiles_us(observed.tick_to_order_ns)
-    return {
-        "tick_to_score_p50": score["p50"],
-        "tick_to_score_p99": score["p99"],
-        "tick_to_order_p50": order["p50"],
-        "tick_to_order_p99": order["p99"],
-    }
-
-
 def write_demo_report(
     path: Path,
     summary: dict[str, Any],
@@ -143,22 +125,9 @@ def write_demo_report(
     psi = pipeline.assets.get("drift_report", {}).get("psi", {})
     worst = dict(sorted(psi.items(), key=lambda item: -item[1])[:12])
     figures = [
-        ("Equity and drawdown", "Marked at the mid, fees included.", equity_figure(observed)),
-        ("Calibration of the live scores", "Unseen part of the tape; the diagonal is perfect.", calibration_figure(*scored)),
-        ("Member weights", "Fitted on the calibrate split; 0 means the data dropped it.", bars_figure(manifest.metrics.weights, "weight")),
-        ("Drift", "Population stability index, train window against the latest; above 0.2 is drift.", bars_figure(worst, "PSI")),
-        ("Latency", "From the tick's receipt.", latency_figure([s.tick_to_score_ns for s in observed.scores], observed.tick_to_order_ns)),
-        ("Denials by layer", "Intents refused by each risk layer.", bars_figure(observed.denials, "intents refused")),
-    ]  # fmt: skip
-    write_report(path, summary, figures, _verdict(summary, observed))
-
-
-def _verdict(summary: dict[str, Any], observed: RunObserver) -> str:
-    """The run in two sentences, bad news included."""
-    trader, replay = summary["trader"], summary["replay"]
-    fall = 100 * float(drawdown(np.array([e for _, e in observed.equity])).max()) if observed.equity else 0.0
-    same = "not one differed" if replay["differing"] == 0 else f"{replay['differing']} DIFFERED"
-    return (
-        f"{trader['fills']} fills, {trader['net_pnl']:+.2f} USDT after {trader['fees']:.2f} USDT of fees, "
-        f"largest fall {fall:.3f} %. {replay['decisions']:,} decisions were replayed and {same}."
-    )
+        *run_figures(observed),
+        ("Calibration of the live scores", "Unseen part; the diagonal is perfect.", calibration_figure(*scored)),
+        ("Member weights", "Fitted on the calibrate split.", bars_figure(manifest.metrics.weights, "weight")),
+        ("Drift", "Train window against the latest; above 0.2 is drift.", bars_figure(worst, "PSI")),
+    ]
+    write_report(path, summary, figures, verdict(summary, observed))

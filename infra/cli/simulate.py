@@ -13,7 +13,9 @@ def simulate(
     tape: Annotated[Path | None, typer.Option(help="recorded market to play; without it one is generated")] = None,
     seed: Annotated[int, typer.Option(help="seed of the generated market and of the account's keys")] = 7,
     speed: Annotated[float, typer.Option(help="1 is real time")] = 1.0,
-    start_ns: Annotated[int, typer.Option(help="first receive time to stream, ns UTC; 0 streams all")] = 0,
+    start_ns: Annotated[
+        int, typer.Option(help="first receive time to stream, ns UTC; 0: the oldest session from its start")
+    ] = 0,
     latency_ms: Annotated[float, typer.Option(help="from a request to the book")] = 5.0,
     wallet: Annotated[str, typer.Option(help="quote units the account starts with")] = "10000",
     leverage: Annotated[int, typer.Option(min=1, max=125, help="initial leverage of every symbol")] = 20,
