@@ -14,7 +14,12 @@ def parse(arguments: list[str]) -> Options:
     parser = argparse.ArgumentParser(prog="python -m market.simulator", description=__doc__)
     parser.add_argument("--venue", default=VENUE, help="protocol to speak")
     parser.add_argument("--tape", type=Path, help="tape file or folder; without it a market is generated")
-    parser.add_argument("--start-ns", type=int, default=0, help="first receive time to stream (ns UTC)")
+    parser.add_argument(
+        "--start-ns",
+        type=int,
+        default=0,
+        help="first receive time to stream (ns UTC); 0 plays the oldest session whole",
+    )
     parser.add_argument("--speed", type=float, default=1.0, help="1 is real time")
     parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
     parser.add_argument("--seed", type=int, default=7, help="seed of the generated market and of the keys")

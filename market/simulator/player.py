@@ -23,7 +23,7 @@ BATCH: Final = 200
 LOOK_AHEAD: Final = 5_000
 TAPE_ENDED: Final = b"tape ended"
 OPENING_NS: Final = 1_000_000_000
-IDLE_S: Final = 0.05
+IDLE_S: Final = 0.01
 MIN_WAIT_S: Final = 0.001
 
 

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -178,6 +178,16 @@ def ready_line(face: BinanceFace, port: int) -> str:
     return json.dumps({"rest": f"http://{HOST}:{port}", "ws": f"ws://{HOST}:{port}", **keys})
 
 
+@contextlib.contextmanager
+def _leave_on_sigterm() -> Iterator[None]:
+    """Before the server listens for it: end the process in good order, temporary files removed."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def serve(options: Options) -> None:
     """Run the simulated exchange until it is told to stop; prints one JSON line on stdout when it is ready.
 
@@ -187,10 +197,8 @@ def serve(options: Options) -> None:
         A setting makes no sense, the port is taken, or the tape is missing, empty, too short or of another venue.
     """
     check(options)
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(0)
-    )  # until the loop listens itself: leave, and leave nothing behind
-    with bind(options.port) as listener, tempfile.TemporaryDirectory(prefix="cryptoscalp-sim-") as scratch:
+    temporary = tempfile.TemporaryDirectory(prefix="cryptoscalp-sim-")
+    with _leave_on_sigterm(), bind(options.port) as listener, temporary as scratch:
         face = build(options, session_of(options, Path(scratch)), credentials_of(options.seed))
         port = listener.getsockname()[1]
         asyncio.run(run(face, listener, lambda: print(ready_line(face, port), flush=True)))
