@@ -9,6 +9,7 @@ from bisect import bisect_left, insort
 from collections import deque
 from decimal import Context, Decimal
 from enum import StrEnum
+from operator import mul
 from typing import Final, Literal
 
 from market.errors import FrameError
@@ -252,9 +253,6 @@ class Book:
     def _value_within(self, side: _Side, bps: float) -> int:
         if not side.keys:
             return 0
-        worst, value = side.keys[-1] - abs(side.keys[-1]) * bps / 1e4, 0
-        for key in reversed(side.keys):
-            if key < worst:
-                break
-            value += key * side.sign * side.qty[key]
-        return value
+        best = side.keys[-1]
+        near = side.keys[bisect_left(side.keys, best - abs(best) * bps / 1e4) :]
+        return side.sign * sum(map(mul, near, map(side.qty.__getitem__, near)))
