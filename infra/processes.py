@@ -157,20 +157,21 @@ def start(
     log.parent.mkdir(parents=True, exist_ok=True)
     guard = [sys.executable, "-I", "-S", GUARD, os.getpid(), int(death_signal or stop_signal), user, "--"]
     argv = [str(part) for part in (*guard, os.path.abspath(program), *command[1:])]  # noqa: PTH100 - keep symlinks
+    popen = _start_thread().submit(_popen, argv, log, environment, cwd).result()
+    return Process(popen, name, log, stop_signal)
 
-    def popen() -> "subprocess.Popen[bytes]":
-        with log.open("ab") as sink:
-            return subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                cwd=cwd,
-                start_new_session=True,
-            )
 
-    return Process(_start_thread().submit(popen).result(), name, log, stop_signal)
+def _popen(argv: list[str], log: Path, env: dict[str, str], cwd: Path | None) -> "subprocess.Popen[bytes]":
+    with log.open("ab") as sink:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            env=env,
+            cwd=cwd,
+            start_new_session=True,
+        )
 
 
 def tail(log: Path, size: int = LOG_TAIL_BYTES) -> str:
