@@ -13,11 +13,9 @@ def simulate(
     tape: Annotated[Path | None, typer.Option(help="recorded market to play; without it one is generated")] = None,
     seed: Annotated[int, typer.Option(help="seed of the generated market and of the account's keys")] = 7,
     speed: Annotated[float, typer.Option(help="1 is real time")] = 1.0,
-    start_ns: Annotated[
-        int, typer.Option(help="first receive time to stream, ns UTC; 0: the oldest session from its start")
-    ] = 0,
+    start_ns: Annotated[int, typer.Option(help="first receive time to stream, ns UTC")] = 0,
     latency_ms: Annotated[float, typer.Option(help="from a request to the book")] = 5.0,
-    wallet: Annotated[str, typer.Option(help="quote units the account starts with")] = "10000",
+    wallet: Annotated[float, typer.Option(help="quote units the account starts with")] = 10_000.0,
     leverage: Annotated[int, typer.Option(min=1, max=125, help="initial leverage of every symbol")] = 20,
 ) -> None:
     """Serve a simulated exchange on loopback until Ctrl-C; prints one JSON line with its addresses and keys when ready.
@@ -36,7 +34,7 @@ def simulate(
             port=port,
             seed=seed,
             latency_ms=latency_ms,
-            wallet=Decimal(wallet),
+            wallet=Decimal(str(wallet)),
             leverage=leverage,
         )
     )

@@ -33,7 +33,7 @@ TICK_S: Final = 0.5
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What to simulate. ``tape`` None generates a market from ``seed``; ``start_ns`` 0 plays from the first frame."""
+    """What to simulate. ``tape`` None generates a market from ``seed``; ``start_ns`` 0 plays the oldest session whole."""
 
     venue: str = VENUE
     tape: Path | None = None
@@ -59,7 +59,7 @@ def check(options: Options) -> None:
         )
     if not 0 <= options.port < 65_536:
         raise SimulatorError(f"port {options.port} is out of range", "pass --port 0 to pick a free one")
-    if options.wallet <= 0 or not 1 <= options.leverage <= 125:
+    if not options.wallet.is_finite() or options.wallet <= 0 or not 1 <= options.leverage <= 125:
         raise SimulatorError("the account needs money and a leverage of 1 to 125", "check --wallet and --leverage")
 
 

@@ -386,6 +386,7 @@ def test_used_port_is_one_sentence_and_a_fix(long_tape):
         (["--latency-ms", "-1"], "latency"),
         (["--port", "70000"], "70000"),
         (["--wallet", "0"], "--wallet"),
+        (["--wallet", "nan"], "--wallet"),
         (["--start-ns", str(2 * 10**18)], "ends at"),
     ],
 )
