@@ -33,7 +33,7 @@ TICK_S: Final = 0.5
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What to simulate. ``tape`` None generates a market from ``seed``; ``start_ns`` 0 plays the oldest session whole."""
+    """What to simulate. ``tape`` None generates one from ``seed``; ``start_ns`` 0 plays the oldest session whole."""
 
     venue: str = VENUE
     tape: Path | None = None
