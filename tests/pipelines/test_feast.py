@@ -45,6 +45,7 @@ def store(tmp_path_factory, offline, redis_url):
     return opened
 
 
+@pytest.mark.integration
 def test_registered_fields_are_the_schema_in_its_order(store):
     view = store.get_feature_view("tick_features")
     assert tuple(field.name for field in view.features) == NAMES
@@ -52,6 +53,7 @@ def test_registered_fields_are_the_schema_in_its_order(store):
     assert [field.description for field in view.features] == [f"{f.definition} [{f.unit}]" for f in FEATURES]
 
 
+@pytest.mark.integration
 def test_every_published_model_name_has_a_service(store):
     assert {service.name for service in store.list_feature_services()} == {"scalper", "scalper_int8"}
 
