@@ -46,8 +46,9 @@ prepare() { # ENVIRONMENT
 }
 
 install() { # ENVIRONMENT PIP-ARGUMENTS…
-  local env=$1; shift
-  "$env/bin/python" -m pip install --progress-bar off ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} "$@" ||
+  local env=$1 bar=off; shift
+  [ ! -t 1 ] || bar=on
+  "$env/bin/python" -m pip install --progress-bar "$bar" ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} "$@" ||
     fail "pip could not install into $env" "check the network or the package index, then run \`make setup\` again: it goes on from here"
 }
 
