@@ -106,6 +106,7 @@ def test_a_wrong_setting_is_named(name, value):
         settings_from_env({f"CRYPTOSCALP__PIPELINE__{name}": value})
 
 
+@pytest.mark.integration
 def test_importing_the_pipeline_switches_telemetry_off_and_loads_no_heavy_library():
     code = (
         "import os, sys, pipelines.definitions\n"

@@ -88,6 +88,7 @@ def test_a_run_over_an_older_tape_replaces_newer_online_rows(store, offline):
     assert feast_store.online_differences(store, "scalper", older) == []
 
 
+@pytest.mark.integration
 def test_our_as_of_join_equals_feasts_on_sampled_instants(offline):
     compared, differences = feast_store.point_in_time_differences(offline, 50, np.random.default_rng(3))
     assert differences == []
