@@ -17,7 +17,7 @@ from features.state import DTYPE, QUOTES, Record, Row, State, init_state
 from features.sums import lagged, record_cell, take_quote, take_trade, usable
 from market.events import QUOTE, TRADE, Quote, Trade
 
-__all__ = ["State", "encode", "fold", "init_state", "update", "warm_up"]
+__all__ = ["State", "clock_ns", "encode", "fold", "init_state", "update", "warm_up"]
 
 BPS = 1e4
 
@@ -158,6 +158,11 @@ def fold(
     rows, index = np.empty((room, COUNT)), np.empty(room, np.int64)
     count = _fold(init_state() if state is None else state, kinds, ts, values, rows, index)
     return rows[:count].copy(), index[:count].copy()
+
+
+def clock_ns(state: State) -> int:
+    """The event clock after the last event taken, ns UTC; 0 before the first."""
+    return int(state["now_ns"][0])
 
 
 def encode(event: Quote | Trade) -> tuple[int, int, float, float, float, float]:

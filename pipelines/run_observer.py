@@ -40,8 +40,8 @@ class RunObserver:
     """Pass ``observe`` to ``trader.replay.Replay``; then read the attributes.
 
     ``equity`` is sampled at most every 100 ms. ``denials`` counts refused intents by layer (all seven always present),
-    ``denial_codes`` by layer and code. ``engine`` is the engine as the replay left it. ``tick_to_order_ns`` runs from the
-    scored tick's receipt to its order on the wire.
+    ``denial_codes`` by layer and code. ``engine`` is the engine as the replay left it. ``tick_to_order_ns`` runs from
+    the scored tick's receipt to its order on the wire.
     """
 
     def __init__(self) -> None:

@@ -13,6 +13,7 @@ from market.codecs.binance import decode
 from market.errors import FrameError
 from market.events import Quote, Trade
 from market.tape import find_tapes, merge
+from pipelines.feature_frames import event_clock
 from pipelines.labels import nl_labels
 from pipelines.run_observer import RunObserver
 from trader.journal import Run
@@ -52,7 +53,7 @@ def _fold(events: list[tuple[int, tuple[int, int, float, float, float, float]]])
     return BatchRows(
         recv_ns=recv[index],
         rows=rows,
-        event_ns=np.maximum.accumulate(ts)[index],
+        event_ns=event_clock(ts)[index],
         touch=values[index][:, [0, 2]],
     )
 

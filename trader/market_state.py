@@ -1,5 +1,6 @@
 """One symbol's market as the engine knows it: book, last quote, feature window. Fed by raw frames only."""
 
+from collections import deque
 from typing import Final
 
 import msgspec
@@ -15,6 +16,7 @@ from market.events import Depth, Event, Mark, Quote, Trade
 from market.instruments import Instrument
 
 _RING: Final = 2 * WINDOW
+_TRADES: Final = 256
 
 
 class Tick(msgspec.Struct, frozen=True):
@@ -42,6 +44,8 @@ class MarketState:
         self.gaps = 0
         self.traded_qty = 0.0
         self._kernel = kernel.init_state()
+        # venues repeat trades after a reconnect; ids older than these do not come back
+        self._trade_ids: deque[int] = deque(maxlen=_TRADES)
         self._row = np.zeros(COUNT)
         # rows are written twice, so that the last WINDOW of them are always one contiguous slice
         self._ring: npt.NDArray[np.float32] = np.zeros((_RING, COUNT), dtype=np.float32)
@@ -93,15 +97,16 @@ class MarketState:
         return self._update(event)
 
     def _on_trade(self, event: Trade) -> bool:
-        if not event.is_market:
+        if not event.is_market or event.trade_id in self._trade_ids:
             return False
+        self._trade_ids.append(event.trade_id)
         self.traded_qty += event.qty
         return self._update(event)
 
     def _update(self, event: Quote | Trade) -> bool:
-        kind, ts_ns, a, b, c, d = kernel.encode(event)
-        self.event_ns = max(self.event_ns, ts_ns)
-        if not kernel.update(self._kernel, kind, ts_ns, a, b, c, d, self._row):
+        taken = kernel.update(self._kernel, *kernel.encode(event), self._row)
+        self.event_ns = kernel.clock_ns(self._kernel)
+        if not taken:
             return False
         at = self._rows % WINDOW
         self._ring[at] = self._row

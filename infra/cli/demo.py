@@ -11,7 +11,7 @@ def demo(
         Path | None, typer.Option(help="tape file or folder; without it a seeded market is simulated")
     ] = None,
     seed: Annotated[int, typer.Option(help="seed of the simulated market and of training")] = 7,
-    minutes: Annotated[float, typer.Option(min=3.0, help="length of the simulated market")] = 8.0,
+    minutes: Annotated[float, typer.Option(min=3.0, help="length of the simulated market")] = 10.0,
     live_seconds: Annotated[
         float, typer.Option(min=20.0, help="most seconds of unseen tape streamed to the trader")
     ] = 120.0,
