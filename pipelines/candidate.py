@@ -44,6 +44,7 @@ from pipelines.members import (
     shares,
     with_mirror,
 )
+from pipelines.settings import PipelineError
 from trader.bundle import (
     MEMBERS,
     MODEL_FILE,
@@ -85,7 +86,15 @@ def dataset_scaler(dataset: Dataset) -> Scaler:
 
 
 def fit_member(name: str, dataset: Dataset, seed: int, say: Say = lambda line: None) -> Fitted:
-    """Fit one of ``MEMBERS`` on the train split; calibrate only tells when to stop."""
+    """Fit one of ``MEMBERS`` on the train split; calibrate only tells when to stop.
+
+    Raises
+    ------
+    PipelineError
+        When the train split knows a single outcome.
+    """
+    if len(np.unique(_outcomes(dataset, TRAIN))) < 2:
+        raise PipelineError("every sample of the train split has the same outcome", "use a longer or livelier tape")
     if name == "lstm":
         train, calibrate = samples(dataset, TRAIN), samples(dataset, CALIBRATE)
         return fit_lstm(train, calibrate, dataset_scaler(dataset), seed, mirror, progress=say)

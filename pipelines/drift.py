@@ -36,14 +36,15 @@ class Drift(msgspec.Struct, frozen=True):
 def measure_drift(reference: pd.DataFrame, current: pd.DataFrame) -> tuple[Drift, Any]:
     """The figures, and Evidently's own report (for :func:`save_report`). Both frames have the same numeric columns."""
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.presets import DataDriftPreset
-
-    columns = DataDefinition(numerical_columns=list(reference.columns))
-    preset = DataDriftPreset(num_method="psi", num_threshold=PSI_DRIFTED, drift_share=DRIFT_SHARE)
-    sides = [Dataset.from_pandas(thin(frame), data_definition=columns) for frame in (current, reference)]
     with warnings.catch_warnings():
+        # deprecations inside Evidently and what it imports are nobody's business here
         warnings.simplefilter("ignore")
+        from evidently import DataDefinition, Dataset, Report
+        from evidently.presets import DataDriftPreset
+
+        columns = DataDefinition(numerical_columns=list(reference.columns))
+        preset = DataDriftPreset(num_method="psi", num_threshold=PSI_DRIFTED, drift_share=DRIFT_SHARE)
+        sides = [Dataset.from_pandas(thin(frame), data_definition=columns) for frame in (current, reference)]
         report = Report([preset]).run(*sides)
     return _figures(report.dict()), report
 

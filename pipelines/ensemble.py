@@ -19,6 +19,7 @@ Labels = npt.NDArray[np.int8]
 FLOOR: Final = 1e-6
 PRIOR_DEVIATION: Final = 0.5
 NEGLIGIBLE: Final = 0.01
+IS_FLAT: Final = np.array([0.0, 1.0, 0.0])
 
 
 class Calibrator(msgspec.Struct, frozen=True):
@@ -63,18 +64,19 @@ def log_proba(proba: npt.NDArray[np.floating]) -> Doubles:
 
 
 def fit_calibrator(logs: Doubles, y: Labels, effective: float) -> Calibrator:
-    """Slope and bias of least log loss, with a Gaussian prior around "change nothing" weighed by effective samples."""
-    start = np.array([1.0, 0.0, 0.0, 0.0])
-    rows = np.arange(len(y))
+    """Slope and flat bias of least log loss, with a Gaussian prior around "change nothing" weighed by effective samples.
+
+    Down and up share one bias: which of them came more often in a few minutes says nothing about the next few.
+    """
+    start, rows = np.array([1.0, 0.0]), np.arange(len(y))
 
     def loss(theta: Doubles) -> float:
-        data = -log_softmax(theta[0] * logs + theta[1:], axis=1)[rows, y].mean()
+        data = -log_softmax(theta[0] * logs + theta[1] * IS_FLAT, axis=1)[rows, y].mean()
         prior = np.square((theta - start) / PRIOR_DEVIATION).sum() / (2 * effective)
         return float(data + prior)
 
-    found = minimize(loss, start, method="L-BFGS-B", bounds=[(0.05, 5.0)] + [(-3.0, 3.0)] * 3)
-    slope, down, flat, up = map(float, found.x)
-    return Calibrator(slope, (down, flat, up))
+    slope, flat = map(float, minimize(loss, start, method="L-BFGS-B", bounds=[(0.05, 5.0), (-3.0, 3.0)]).x)
+    return Calibrator(slope, (0.0, flat, 0.0))
 
 
 def apply_calibrator(calibrator: Calibrator, logs: Doubles) -> Doubles:

@@ -143,6 +143,7 @@ def _interval(found: Difference) -> str:
 def block_difference(differences: Doubles, ts_ns: npt.NDArray[np.int64], blocks: int = BLOCKS) -> Difference:
     """Mean of ``differences`` [n] and its upper bound, from totals over ``blocks`` equal spans of time.
 
+    Degrees of freedom count effective blocks (Kish 1965): one crowded block is little evidence, whatever it holds.
     NaN differences make mean and bound NaN, which no comparison lets pass.
     """
     span = max(int(ts_ns.max() - ts_ns.min()), 1)
@@ -150,9 +151,9 @@ def block_difference(differences: Doubles, ts_ns: npt.NDArray[np.int64], blocks:
     count = np.bincount(at, minlength=blocks)
     total = np.bincount(at, differences, blocks)[count > 0]
     count = count[count > 0]
-    mean, filled = float(differences.mean()), len(count)
+    mean, filled, effective = float(differences.mean()), len(count), count.sum() ** 2 / np.square(count).sum()
     if filled < 2:
         return Difference(mean, float("nan"), filled)
     variance = np.square(total - mean * count).sum() * filled / (filled - 1)
     error = float(np.sqrt(variance)) / len(differences)
-    return Difference(mean, mean + float(student.ppf(CONFIDENCE, filled - 1)) * error, filled)
+    return Difference(mean, mean + float(student.ppf(CONFIDENCE, effective - 1)) * error, filled)

@@ -8,6 +8,7 @@ graph is proven (``pipelines.evaluate.parity``).
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from zipfile import BadZipFile
 
 import msgspec
 import numpy as np
@@ -276,7 +277,7 @@ def load_artefact(path: Path, kind: type[T]) -> tuple[T, dict[str, Any]]:
             arrays: dict[str, Any] = {name: file[name] for name in file.files}
         names = [field.name for field in msgspec.structs.fields(kind)]
         fields = {name: arrays.pop(name) for name in names}
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
         raise PipelineError(
             f"{path}: no readable {kind.__name__} artefact ({error})", "train the member again"
         ) from error

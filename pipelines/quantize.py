@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 from pipelines.evaluate import Labels, logloss, open_session, run_graph, unusable
 from pipelines.export import to_bytes
@@ -67,7 +68,7 @@ def quantize_model(model: bytes, x: Floats) -> bytes:
     """Quantize the dense parts of ``model`` with ranges observed on the windows ``x``; deterministic."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "fp32.onnx"), Path(folder, "int8.onnx")
-        source.write_bytes(model)
+        source.write_bytes(to_bytes(_tagged(model)))
         quantize_static(
             source,
             target,
@@ -83,6 +84,13 @@ def quantize_model(model: bytes, x: Floats) -> bytes:
     described = {prop.key: prop.value for prop in onnx.load_from_string(model).metadata_props}
     onnx.helper.set_model_props(quantized, described | {"precision": "int8"})
     return to_bytes(quantized)
+
+
+def _tagged(model: bytes) -> onnx.ModelProto:
+    """The graph is written with every shape known: ONNX Runtime need not ask for its preparation to be run first."""
+    graph = onnx.load_from_string(model)
+    add_pre_process_metadata(graph)
+    return graph
 
 
 def quantized_nodes(model: bytes) -> int:
