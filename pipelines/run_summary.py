@@ -34,12 +34,18 @@ class BatchRows(msgspec.Struct, frozen=True):
 def fold_tape(tape: Path) -> dict[str, BatchRows]:
     """The pipeline's batch features of a whole tape, by symbol."""
     events: dict[str, list[tuple[int, tuple[int, int, float, float, float, float]]]] = {}
+    trades: set[tuple[str, int]] = set()
     for frame in merge(find_tapes(tape)):
         try:
             event = decode(frame.raw, frame.recv_ns)
         except FrameError:
             continue
-        if isinstance(event, Quote) or (isinstance(event, Trade) and event.is_market):
+        if isinstance(event, Trade):
+            known = (frame.symbol, event.trade_id) in trades
+            trades.add((frame.symbol, event.trade_id))
+            if known or not event.is_market:
+                continue
+        if isinstance(event, Quote | Trade):
             events.setdefault(frame.symbol, []).append((frame.recv_ns, kernel.encode(event)))
     return {symbol: _fold(rows) for symbol, rows in events.items()}
 
