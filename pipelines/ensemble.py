@@ -64,7 +64,7 @@ def log_proba(proba: npt.NDArray[np.floating]) -> Doubles:
 
 
 def fit_calibrator(logs: Doubles, y: Labels, effective: float) -> Calibrator:
-    """Slope and flat bias of least log loss, with a Gaussian prior around "change nothing" weighed by effective samples.
+    """Slope and flat bias of least log loss; a Gaussian prior around "change nothing" weighs one effective sample.
 
     Down and up share one bias: which of them came more often in a few minutes says nothing about the next few.
     """

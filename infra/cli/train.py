@@ -65,7 +65,7 @@ def train(
     progress = Progress()
     result = run_pipeline(settings, write_dagster_home(home, settings.pg_dsn), progress.asset)
     told = summarize(settings, result) | {"wall_s": round(progress.wall_s, 1)}
-    print(json.dumps(told) if as_json else _in_words(told))
+    print(json.dumps(told) if as_json else in_words(told))
 
 
 def _with_stores(chosen: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +92,8 @@ def summarize(settings: "PipelineSettings", result: "PipelineResult") -> dict[st
     }
 
 
-def _in_words(told: dict[str, Any]) -> str:
+def in_words(told: dict[str, Any]) -> str:
+    """The summary for a terminal."""
     verdict = f"published {told['name']} version {told['version']}" if told["published"] else "published nothing"
     lines = [f"{verdict} ({'promoted' if told['promoted'] else 'refused'})", *(f"  {why}" for why in told["reasons"])]
     lines.append(f"log loss {told['logloss']:.5f}, class shares {told['baseline_logloss']:.5f}, rows {told['rows']:,}")

@@ -224,7 +224,15 @@ def published_bundle(context: dg.AssetExecutionContext, workspace: Workspace) ->
     gate = read_verdict(workspace, candidate)
     if not gate.promoted and not _may_shadow(workspace):
         context.log.info("refused: the champion stays")
-        return dg.MaterializeResult(metadata={"published": False, "promoted": False, "reasons": list(gate.reasons)})
+        return dg.MaterializeResult(
+            metadata={
+                "published": False,
+                "promoted": False,
+                "name": settings.model_name,
+                "reasons": list(gate.reasons),
+                "rows": candidate.examined.metrics.rows,
+            }
+        )
     fp32, int8 = build_manifests(settings, read_dataset(workspace), candidate, gate)
     if int8 is not None:
         publish(settings.model_repository_path, int8, workspace.path(*INT8).read_bytes())

@@ -118,6 +118,7 @@ def test_native_answers_are_split_in_dataset_order():
     assert np.allclose(proba, blended, atol=2e-6)
 
 
+@pytest.mark.integration
 def test_same_data_and_seed_give_the_same_bytes_in_another_process():
     code = (
         "import hashlib; from tests.pipelines.model_data import trained; "

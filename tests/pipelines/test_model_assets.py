@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from infra.cli.main import run
+from infra.cli.train import in_words, summarize
 from pipelines import storage
 from pipelines.dataset import save
 from pipelines.definitions import defs
@@ -14,6 +16,8 @@ from trader.bundle import latest_version, load_manifest, sha256_file, version_di
 
 TRAINING = ("logistic_regression", "random_forest", "xgboost_classifier", "lstm", "ensemble")
 SERVING = ("onnx_models", "drift_report", "promotion_gate", "published_bundle")
+pytestmark = pytest.mark.integration
+
 CHECKS = {"parity", "known_answer", "quantization"}
 
 
@@ -110,6 +114,26 @@ def test_a_member_fitted_on_another_training_set_is_not_blended(tmp_path):
     save(make_dataset(seed=9), settings.home_path / "training_set" / "dataset.npz")
     with pytest.raises(PipelineError, match=r"logistic\.npz: fitted on another training set"):
         run_pipeline(settings, None, only=["ensemble"])
+
+
+def test_the_train_command_tells_verdict_figures_and_seconds(first):
+    settings, result = first
+    told = summarize(settings, result)
+    assert (told["published"], told["promoted"], told["name"], told["version"]) == (True, True, "scalper", 1)
+    assert told["members"].keys() == told["weights"].keys() == published(settings).metrics.members.keys()
+    assert told["checks_failed"] == []
+    assert told["seconds"].keys() >= {*TRAINING, *SERVING}
+    assert json.loads(json.dumps(told)) == told
+    assert in_words(told).startswith("published scalper version 1 (promoted)")
+
+
+def test_the_train_command_explains_a_missing_tape(tmp_path, capsys):
+    tape, home = str(tmp_path / "no_such_tape"), str(tmp_path / "home")
+    assert run(["train", "--tape", tape, "--home", home, "--repository", home, "--json"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert tape in said.err
+    assert "fix: " in said.err
 
 
 def test_a_verdict_on_another_graph_publishes_nothing(first, tmp_path):

@@ -112,6 +112,7 @@ def test_a_full_disk_at_any_step_leaves_the_old_version_alone(tmp_path, monkeypa
     assert latest_version(tmp_path, "scalper") == 1
 
 
+@pytest.mark.integration
 def test_a_publisher_killed_before_the_rename_leaves_nothing_to_serve_and_the_next_one_cleans_up(tmp_path):
     publish_once(tmp_path)
     code = f"""
