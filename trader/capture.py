@@ -36,7 +36,10 @@ class Recorder:
             if self.error is None:
                 self._write(*item)
         for writer in self._writers.values():
-            writer.close()
+            try:
+                writer.close()
+            except OSError as error:
+                self.error = self.error or error
 
     def _write(self, symbol: str, recv_ns: int, raw: bytes) -> None:
         """A full disk stops the recording, not the trader: the engine sees ``error`` and takes no new risk."""

@@ -4,6 +4,7 @@ A file is ``MAGIC`` and then records of ``length u32 | crc32 u32 | msgpack``. A 
 reader stops there and says so, and ``repair`` cuts it off.
 """
 
+import errno
 import struct
 import zlib
 from collections.abc import Iterator
@@ -61,7 +62,10 @@ class JournalWriter:
 
     def append(self, record: Record) -> None:
         payload = encode(record)
-        self._file.write(_HEAD.pack(len(payload), zlib.crc32(payload)) + payload)
+        data = _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
+        if self._file.write(data) != len(data):
+            # an unbuffered file may take a part: the reader then sees a torn tail
+            raise OSError(errno.ENOSPC, "only a part of a record could be written", str(self._file.name))
 
     def close(self) -> None:
         self._file.close()

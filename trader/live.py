@@ -15,6 +15,7 @@ from market.errors import FrameError
 from trader.capture import Recorder
 from trader.clock import Clock
 from trader.engine import Engine
+from trader.errors import JournalError
 from trader.feed import TAPE_ENDED, run_socket, stream_urls
 from trader.journal import JournalWriter, Run
 from trader.records import (
@@ -28,6 +29,7 @@ from trader.records import (
     OrderSent,
     Output,
     QueryOrder,
+    Record,
     RequestScore,
     Resync,
     ScoreIn,
@@ -61,6 +63,7 @@ class LiveTrader:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._ended = False
+        self._disk_error: OSError | None = None
         self._carry: dict[type, Callable[[Any], object]] = {
             RequestScore: self._request_score,
             Order: lambda o: self._spawn(self._place(o)),
@@ -87,20 +90,23 @@ class LiveTrader:
         loops = [self._spawn(self._user_socket(key)), self._spawn(self._timer()), self._spawn(self._poll(symbols))]
         loops.append(self._spawn(self._keep_alive()))
         await self._stopping.wait()
-        await self._wind_down()
+        await (self._wind_down() if self._disk_error is None else self._leave_unrecorded())
         self._ended = True
         for task in [*streams, *loops, *self._tasks]:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._recorder.close()
         self._journal.close()
+        error = self._disk_error or self._recorder.error
+        if error is not None:
+            raise JournalError(f"the run's folder cannot be written: {error}", "free disk space, then start a new run")
 
     def _feed(self, event: Input) -> None:
         """Journal one input, step, journal the outputs, then carry them out; what comes after the end is not heard."""
         if self._ended:
             return
-        self._journal.append(event)  # type: ignore[arg-type]
-        self._apply(self.engine.step(event))
+        if self._write(event):  # type: ignore[arg-type]
+            self._apply(self.engine.step(event))
 
     def _on_frame(self, symbol: str, raw: bytes) -> None:
         if self._ended:
@@ -110,13 +116,22 @@ class LiveTrader:
         self._apply(self.engine.step(FrameIn(ts_ns, symbol, raw)))
 
     def _apply(self, outputs: list[Output]) -> None:
-        for output in outputs:
-            if not isinstance(output, RequestScore):
-                self._journal.append(output)
+        if not all(isinstance(output, RequestScore) or self._write(output) for output in outputs):
+            return
         for output in outputs:
             carry = self._carry.get(type(output))
             if carry is not None:
                 carry(output)
+
+    def _write(self, record: Record) -> bool:
+        """Journal ``record``. What cannot be journaled does not happen: a full disk ends the run."""
+        try:
+            self._journal.append(record)
+        except OSError as error:
+            self._disk_error, self._ended = error, True
+            self._stopping.set()
+            return False
+        return True
 
     def _request_score(self, request: RequestScore) -> None:
         def done(answer: Answer) -> None:
@@ -193,6 +208,8 @@ class LiveTrader:
     async def _timer(self) -> None:
         while True:
             await asyncio.sleep(self._start.config.timer_ms / 1e3)
+            if self._recorder.error is not None:
+                self.stop(f"the tape cannot be written: {self._recorder.error}")
             self._feed(Timer(self._clock.now_ns()))
 
     async def _poll(self, symbols: list[str]) -> None:
@@ -216,6 +233,18 @@ class LiveTrader:
         end = loop.time() + _STOP_S
         while loop.time() < end and not self.engine.books.flat:
             await asyncio.sleep(0.05)
+
+    async def _leave_unrecorded(self) -> None:
+        """The journal is gone: cancel and flatten at the venue without it. Getting out matters more than the record."""
+        for order in list(self.engine.books.orders.live.values()):
+            await self._venue.cancel(order.order.client_id, order.order.symbol)
+        for symbol, market in self.engine.books.markets.items():
+            held = self.engine.books.ledger.position(symbol).qty
+            lots = market.instrument.lots_floor(abs(held))
+            if lots:
+                side = -1 if held > 0 else 1
+                client_id = f"{self._start.run_id}-out-{symbol}"
+                await self._venue.place(Order(client_id, symbol, side, lots, None, False, True, "disk"), lambda: None)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

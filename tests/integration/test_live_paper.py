@@ -51,8 +51,9 @@ def exchange(market, home):
         process.stop()
 
 
-def start_trader(venue, triton, repository, home, symbols):
+def start_trader(venue, triton, repository, home, symbols, wrapper=()):
     command = [
+        *wrapper,
         *(sys.executable, "-m", "infra.cli.main", "trade", "--json", "--stop-on-tape-end", "--symbols", symbols),
         *("--rest", venue["rest"], "--ws", venue["ws"], "--triton", triton, "--repository", str(repository)),
         *("--home", str(home)),
@@ -141,6 +142,28 @@ def test_sigterm_cancels_flattens_and_ends_with_a_whole_journal(market, tmp_path
     assert list(reader) and reader.torn_at is None
     assert summary["flat"] and not truth["open_orders"]
     assert all(Decimal(q) == 0 for q in truth["positions"].values())
+
+
+def test_a_full_disk_cancels_flattens_and_ends_with_one_sentence(market, tmp_path):
+    """Past its file size limit the journal cannot grow: the trader leaves the market, and what was written replays."""
+    repository = publish_small(tmp_path / "models")
+    with triton_server(repository, tmp_path / "triton", ["scalper"]) as triton, exchange(market, tmp_path) as venue:
+        limited = ("bash", "-c", 'ulimit -f 700; exec "$@"', "limited")
+        trader = start_trader(
+            venue, triton.http_url, repository, tmp_path / "run", ",".join(market[1].symbols), wrapper=limited
+        )
+        end = time.monotonic() + 60
+        while trader.alive() and time.monotonic() < end:
+            time.sleep(0.1)
+        truth = call(venue["rest"] + "/sim/state")
+    said = trader.log_tail()
+    assert trader.returncode == 2, said
+    assert "cannot be written" in said and "fix:" in said and "Traceback" not in said
+    assert not truth["open_orders"]
+    assert all(Decimal(q) == 0 for q in truth["positions"].values())
+    result, _ = replay_run(Run(tmp_path / "run"), repository)
+    assert result.differing == 0
+    assert result.decisions > 100
 
 
 @pytest.mark.parametrize(
