@@ -49,6 +49,7 @@ def equity_figure(observed: RunObserver) -> Figure:
         seconds = (ts - ts[0]) / 1e9
         top.plot(seconds, equity, color="#0969da")
         below.fill_between(seconds, -100 * drawdown(equity), color="#cf222e", alpha=0.5)
+    top.ticklabel_format(axis="y", useOffset=False)
     top.set_ylabel("equity, USDT")
     below.set_ylabel("drawdown, %")
     below.set_xlabel("seconds since start")

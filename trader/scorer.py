@@ -139,8 +139,8 @@ class TritonLane(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        self._answer(None, "connection_lost")
         if not self._closed:
+            self._answer(None, "connection_lost")
             self._reconnecting = asyncio.get_running_loop().create_task(self._reconnect())
 
     def _answer(self, proba: npt.NDArray[np.float32] | None, reason: str) -> None:
