@@ -15,7 +15,10 @@ TRADE: Final = 1
 
 
 class Quote(msgspec.Struct, frozen=True, gc=False):
-    """Best bid and offer. ``update_id`` is the venue's order-book update id."""
+    """Best bid and offer. ``update_id`` is the id that orders it among depth events of the same symbol.
+
+    Binance ``u``, OKX ``seqId`` (-1 on the tickers channel, which has none), Bybit ``seq``.
+    """
 
     symbol: str
     ts_event: int
@@ -31,7 +34,9 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
     """One market trade. ``side`` is the taker's: +1 bought, -1 sold. ``book_qty`` excludes retail-price-improvement
     volume.
 
-    ``is_market`` is False for prints that are no trade against the book (insurance fund, ADL): kept, but no signal.
+    ``is_market`` is False for prints that are no trade against the book (insurance fund, ADL, block trades): kept, but
+    no signal. ``trade_id`` tells trades of one symbol apart; a venue that names them by UUID (Bybit) gives a 63-bit
+    digest of it, which does not count up.
     """
 
     symbol: str
@@ -51,7 +56,8 @@ class Depth(msgspec.Struct, frozen=True, gc=False):
 
     Binance: ``first_id``/``last_id``/``prev_id`` are U/u/pu (``prev_id`` -1 on spot, which has none); a snapshot has
     ``first_id == last_id == lastUpdateId``. A REST snapshot names no symbol: ``symbol`` is then "" until the reader
-    fills it.
+    fills it. OKX: ``first_id == last_id == seqId``, ``prev_id`` is prevSeqId (all -1 where a recording has none).
+    Bybit: ``first_id == last_id == u``, ``prev_id`` -1, and ``seq`` orders depths of different levels.
     """
 
     symbol: str
@@ -63,10 +69,20 @@ class Depth(msgspec.Struct, frozen=True, gc=False):
     prev_id: int
     bids: list[tuple[str, str]]
     asks: list[tuple[str, str]]
+    seq: int = -1
+
+    @property
+    def quote_id(self) -> int:
+        """The event's place on the scale of ``Quote.update_id``."""
+        return self.last_id if self.seq < 0 else self.seq
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
-    """Mark and index price with the running funding rate (a bare ratio per interval) and its next settlement."""
+    """Mark and index price with the running funding rate (a bare ratio per interval) and its next settlement.
+
+    What a frame does not say is NaN (``next_funding_ns``: 0): OKX sends mark price and funding apart, Bybit only what
+    changed.
+    """
 
     symbol: str
     ts_event: int
@@ -88,4 +104,14 @@ class Liquidation(msgspec.Struct, frozen=True, gc=False):
     side: int
 
 
-Event = Quote | Trade | Depth | Mark | Liquidation
+class OpenInterest(msgspec.Struct, frozen=True, gc=False):
+    """Open contracts of one symbol: in the venue's own unit of quantity, and in USD. NaN where the frame is silent."""
+
+    symbol: str
+    ts_event: int
+    ts_recv: int
+    open_interest: float
+    open_interest_usd: float
+
+
+Event = Quote | Trade | Depth | Mark | Liquidation | OpenInterest

@@ -5,24 +5,23 @@ usual path. Unusual spellings (spaces, other key order, spot's nameless bookTick
 """
 
 from collections.abc import Callable
-from math import inf, nan
-from typing import Annotated, Any, Final, Generic, TypeVar
+from math import nan
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from market.codecs.numbers import BROKEN, Id, Levels, Top, positive, quantity, ratio, two_sided
 from market.errors import FrameError
-from market.events import Depth, Event, Liquidation, Mark, Quote, Trade
+from market.events import Depth, Event, Liquidation, Mark, OpenInterest, Quote, Trade
 from market.units import time_ns
 
-Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-Levels = list[tuple[str, str]]
 T = TypeVar("T")
 
 SNAPSHOT: Final = "depthSnapshot"
+OPEN_INTEREST: Final = "openInterest"
 ACK: Final = "ack"
 ARRAY: Final = "array"
 _WRAPPER: Final = b'{"stream":'
-_BROKEN: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _FOREIGN: Final = (("arg", "OKX"), ("topic", "Bybit"), ("channel", "another venue"))
 
 
@@ -114,33 +113,29 @@ class _ForceOrder(msgspec.Struct, gc=False):
     E: int = 0
 
 
-def _positive(value: float, what: str) -> float:
-    if 0.0 < value < inf:
-        return value
-    raise FrameError(f"{what} {value!r} is not a positive number")
+class _OpenInterest(msgspec.Struct, gc=False):
+    """Answer of GET openInterest; Binance has no stream of it."""
 
-
-def _quantity(value: float, what: str) -> float:
-    if 0.0 <= value < inf:
-        return value
-    raise FrameError(f"{what} {value!r} is not a quantity")
+    symbol: str
+    openInterest: float
+    time: int = 0
 
 
 def _quote(w: _Ticker, ts_recv: int) -> Quote:
-    if not (0.0 < w.b < inf and 0.0 < w.a < inf and 0.0 <= w.B < inf and 0.0 <= w.A < inf):
+    if not two_sided(w.b, w.B, w.a, w.A):
         raise FrameError(f"bookTicker of {w.s}: {w.b!r} x {w.B!r} / {w.a!r} x {w.A!r} is no two-sided quote")
     return Quote(w.s, time_ns(w.T or w.E), ts_recv, w.b, w.B, w.a, w.A, w.u)
 
 
 def _trade(w: _Trade, ts_recv: int) -> Trade:
-    market, qty = w.X == "MARKET", _quantity(w.q, "trade quantity")
-    px = _positive(w.p, "trade price") if market else _quantity(w.p, "trade price")
+    market, qty = w.X == "MARKET", quantity(w.q, "trade quantity")
+    px = positive(w.p, "trade price") if market else quantity(w.p, "trade price")
     return Trade(w.s, time_ns(w.T or w.E), ts_recv, px, qty, -1 if w.m else 1, w.t, qty, market)
 
 
 def _agg_trade(w: _AggTrade, ts_recv: int) -> Trade:
-    px, qty = _positive(w.p, "trade price"), _quantity(w.q, "trade quantity")
-    book_qty = qty if w.nq is None else _quantity(w.nq, "trade quantity nq")
+    px, qty = positive(w.p, "trade price"), quantity(w.q, "trade quantity")
+    book_qty = qty if w.nq is None else quantity(w.nq, "trade quantity nq")
     return Trade(w.s, time_ns(w.T or w.E), ts_recv, px, qty, -1 if w.m else 1, w.a, book_qty, True)
 
 
@@ -155,26 +150,21 @@ def _snapshot(w: _Snapshot, ts_recv: int) -> Depth:
     return Depth(w.symbol, time_ns(w.T or w.E), ts_recv, True, last, last, -1, w.bids, w.asks)
 
 
-def _ratio(text: str, what: str) -> float:
-    try:
-        value = float(text) if text else nan
-    except ValueError:
-        raise FrameError(f"{what} {text!r} is not a number") from None
-    if abs(value) == inf:
-        raise FrameError(f"{what} {text!r} is not finite")
-    return value
-
-
 def _mark(w: _Mark, ts_recv: int) -> Mark:
-    px, index = _positive(w.p, "mark price"), _ratio(w.i, "index price")
-    return Mark(w.s, time_ns(w.E), ts_recv, px, index, _ratio(w.r, "funding rate"), time_ns(w.T))
+    px, index = positive(w.p, "mark price"), ratio(w.i, "index price")
+    return Mark(w.s, time_ns(w.E), ts_recv, px, index, ratio(w.r, "funding rate"), time_ns(w.T))
 
 
 def _liquidation(w: _ForceOrder, ts_recv: int) -> Liquidation:
     if w.o.S not in ("BUY", "SELL"):
         raise FrameError(f"forceOrder side {w.o.S!r} is neither BUY nor SELL")
-    px, qty = _positive(w.o.p, "forceOrder price"), _quantity(w.o.q, "forceOrder quantity")
+    px, qty = positive(w.o.p, "forceOrder price"), quantity(w.o.q, "forceOrder quantity")
     return Liquidation(w.o.s, time_ns(w.o.T or w.E), ts_recv, px, qty, 1 if w.o.S == "BUY" else -1)
+
+
+def _open_interest(w: _OpenInterest, ts_recv: int) -> OpenInterest:
+    contracts = quantity(w.openInterest, "open interest")
+    return OpenInterest(w.symbol, time_ns(w.time), ts_recv, contracts, nan)
 
 
 # strict=False reads the venue's quoted decimals straight into floats; levels are typed str and stay exact.
@@ -184,7 +174,10 @@ def _reader(wire: Any, build: Callable[[Any, int], Event]) -> tuple[Any, Any, Ca
 
 
 _TICKER: Final = _reader(_Ticker, _quote)
-_REST_DEPTH: Final = _reader(_Snapshot, _snapshot)
+_REST_READERS: Final = {
+    SNAPSHOT: _reader(_Snapshot, _snapshot),
+    OPEN_INTEREST: _reader(_OpenInterest, _open_interest),
+}
 _READERS: Final = {
     b"bookTicker": _TICKER,
     b"trade": _reader(_Trade, _trade),
@@ -220,12 +213,12 @@ def decode(raw: bytes, ts_recv: int) -> Event | None:
                 if raw.startswith(_WRAPPER):
                     return reader[2](reader[0](raw).data, ts_recv)
                 return reader[2](reader[1](raw), ts_recv)
-            except _BROKEN:
+            except BROKEN:
                 pass  # the slow path says what is wrong with it, or reads the unusual shape
     return _decode_slow(raw, ts_recv)
 
 
-def exact_top(raw: bytes) -> tuple[str, str, str, str]:
+def exact_top(raw: bytes) -> Top:
     """Bid price, bid quantity, ask price and ask quantity of a bookTicker frame as the venue's own decimal strings.
 
     Raises
@@ -235,13 +228,14 @@ def exact_top(raw: bytes) -> tuple[str, str, str, str]:
     """
     try:
         top = msgspec.convert(_payload(raw), _ExactTop)
-    except _BROKEN as error:
+    except BROKEN as error:
         raise FrameError(f"bookTicker: {error}") from None
     return top.b, top.B, top.a, top.A
 
 
 def event_type(raw: bytes) -> str:
-    """Name of the frame's event as Binance spells it; ``depthSnapshot``, ``ack`` and ``array`` for frames without one.
+    """Name of the frame's event as Binance spells it; ``depthSnapshot``, ``openInterest``, ``ack`` and ``array`` for
+    frames without one.
 
     Raises FrameError as ``decode`` does for bytes that are no Binance frame.
 
@@ -259,7 +253,7 @@ def event_type(raw: bytes) -> str:
 def _payload(raw: bytes) -> Any:
     try:
         whole = msgspec.json.decode(raw)
-    except _BROKEN as error:
+    except BROKEN as error:
         raise FrameError(f"not JSON: {error}") from None
     return whole["data"] if isinstance(whole, dict) and "stream" in whole and "data" in whole else whole
 
@@ -274,6 +268,8 @@ def _type_of(payload: Any) -> str:
         return name
     if "lastUpdateId" in payload:
         return SNAPSHOT
+    if "openInterest" in payload:
+        return OPEN_INTEREST
     if payload.keys() >= {"u", "s", "b", "B", "a", "A"}:
         return "bookTicker"
     if "id" in payload or "result" in payload or "error" in payload:
@@ -289,10 +285,10 @@ def _not_ours(payload: dict[str, Any]) -> str:
 def _decode_slow(raw: bytes, ts_recv: int) -> Event | None:
     payload = _payload(raw)
     name = _type_of(payload)
-    reader = _REST_DEPTH if name == SNAPSHOT else _READERS.get(name.encode())
+    reader = _REST_READERS.get(name) or _READERS.get(name.encode())
     if reader is None:
         return None
     try:
         return reader[2](msgspec.convert(payload, reader[3], strict=False), ts_recv)
-    except _BROKEN as error:
+    except BROKEN as error:
         raise FrameError(f"{name}: {error}") from None
