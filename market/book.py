@@ -1,31 +1,31 @@
 """An order book of one symbol, exact to the last decimal, that knows when it may not be trusted.
 
-Prices and quantities are integers scaled by a power of ten which grows when a longer decimal appears. Sequence rules
-are Binance's ("How to manage a local order book correctly", futures and spot): a snapshot may arrive after the deltas
-that continue it, so deltas wait in a buffer until one aligns.
+Prices and quantities are integers scaled by a power of ten which grows when a longer decimal appears; the venue's
+sequence rule (``market.sequence``) decides what becomes of each delta. A Book takes the frames of one connection.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections import deque
-from decimal import Context, Decimal
+from decimal import Decimal
 from enum import StrEnum
 from operator import mul
-from typing import Final, Literal
+from typing import Final
 
-from market.errors import FrameError
 from market.events import Depth
+from market.levels import Levels, Scale, Side, TooFine, decimals_of
+from market.sequence import IN_BAND, Chain, Rule, Step, aligns, bybit_step, continues, id_before, okx_step, rule_of
 
-Rule = Literal["futures", "spot"]
-Levels = list[tuple[int, int]]
+__all__ = ["Applied", "Book", "Rule", "rule_of"]
 _BUFFER: Final = 20_000
-_CACHE: Final = 200_000
-_DIGITS: Final = 60
-_EXACT: Final = Context(prec=200)
 _FIRST_DELTA: Final = "waiting for the first delta that continues the snapshot"
+_NO_IDS: Final = "the venue sent no sequence ids: the book cannot be proven"
 
 
 class Applied(StrEnum):
-    """What ``Book.apply`` did: changed the book, kept the delta for later, ignored an old one, or found one missing."""
+    """What ``Book.apply`` did: changed the book, kept the delta for later, ignored an old one, or found one missing.
+
+    On OKX and Bybit a delta before the snapshot is STALE: the snapshot that follows on the same connection is younger.
+    """
 
     APPLIED = "APPLIED"
     BUFFERED = "BUFFERED"
@@ -34,82 +34,28 @@ class Applied(StrEnum):
     SNAPSHOT = "SNAPSHOT"
 
 
-def _decimals(text: str) -> int:
-    """Digits after the point of a plain decimal."""
-    whole, _, fraction = text.partition(".")
-    digits = whole + fraction
-    if not (digits.isdecimal() and digits.isascii()) or len(digits) > _DIGITS:
-        raise FrameError(f"level value {text[:40]!r} is not a plain decimal")
-    return len(fraction)
-
-
-class _TooFine(Exception):
-    """A value has more decimals than the scale holds; the book widens and tries again."""
-
-
-class _Scale(dict[str, int]):
-    """Plain decimals to integers in units of ``10**-decimals``; remembers them, since books repeat themselves."""
-
-    decimals = 0
-
-    def __missing__(self, text: str) -> int:
-        finer = self.decimals - _decimals(text)
-        if finer < 0:
-            raise _TooFine
-        if len(self) >= _CACHE:
-            self.clear()
-        value = self[text] = int(text.replace(".", "", 1)) * 10**finer
-        return value
-
-    def exact(self, value: int) -> Decimal:
-        return _EXACT.scaleb(Decimal(value), -self.decimals)
-
-
-class _Side:
-    """Levels of one side. ``keys`` ascend to the best (asks are negated), so the best is always last."""
-
-    def __init__(self, sign: int) -> None:
-        self.sign = sign
-        self.keys: list[int] = []
-        self.qty: dict[int, int] = {}
-
-    def load(self, levels: Levels) -> None:
-        self.qty = {px * self.sign: qty for px, qty in levels if qty}
-        self.keys = sorted(self.qty)
-
-    def update(self, levels: Levels) -> None:
-        """Set absolute quantities; 0 removes, and removing what is not there is normal on Binance."""
-        sign, book, keys = self.sign, self.qty, self.keys
-        for px, qty in levels:
-            key = px * sign
-            if qty:
-                if key not in book:
-                    insort(keys, key)
-                book[key] = qty
-            elif book.pop(key, None) is not None:
-                del keys[bisect_left(keys, key)]
-
-    def rescale(self, px_factor: int, qty_factor: int) -> None:
-        self.qty = {key * px_factor: qty * qty_factor for key, qty in self.qty.items()}
-        self.keys = [key * px_factor for key in self.keys]
-
-
 class Book:
-    """Book of ``symbol`` under the ``"futures"`` (U/u/pu) or ``"spot"`` (U/u) sequence rule.
+    """Book of ``symbol`` under the sequence rule of its venue (``rule_of``).
 
-    ``tradable`` is False until a snapshot and a continuing delta stand, and again after a gap or a cross until the next
-    snapshot; ``reason`` says why in words ("" while tradable). ``last_id`` is the last update id the book contains.
+    ``tradable`` is False until a snapshot stands (on Binance: and a delta that continues it), and again after a gap or
+    a cross until the next snapshot; ``reason`` says why in words ("" while tradable). ``last_id`` is the last update id
+    the book contains, ``last_recv_ns`` when its stream last spoke. ``doubt`` ("" when none) says that a delta may be
+    missing where the venue's fields cannot prove it (Bybit): resubscribe, the next snapshot clears it.
     """
 
     def __init__(self, symbol: str, rule: Rule = "futures") -> None:
         self.symbol, self.rule = symbol, rule
         self.tradable = False
         self.reason = "no snapshot yet"
+        self.doubt = ""
         self.last_id = -1
+        self.last_recv_ns = 0
         self._aligned = self._loaded = False
         self._buffer: deque[Depth] = deque(maxlen=_BUFFER)
-        self._px, self._qty = _Scale(), _Scale()
-        self._bids, self._asks = _Side(1), _Side(-1)
+        self._chain = Chain() if rule in IN_BAND else None
+        self._step = okx_step if rule == "okx" else bybit_step
+        self._px, self._qty = Scale(), Scale()
+        self._bids, self._asks = Side(1), Side(-1)
 
     def apply(self, depth: Depth) -> Applied:
         """Take one snapshot or delta. A frame is applied whole or not at all.
@@ -117,8 +63,12 @@ class Book:
         Raises
         ------
         FrameError
-            A level is not a plain decimal pair; the book is unchanged (the next delta then shows the gap).
+            A level is not a plain decimal pair; the book is unchanged (the next delta then shows the gap, except on
+            Bybit, which shows a doubt).
         """
+        self.last_recv_ns = depth.ts_recv
+        if self._chain is not None:
+            return self._take_in_band(depth, self._chain)
         if depth.is_snapshot:
             return self._apply_snapshot(depth)
         if not self._loaded:
@@ -131,13 +81,22 @@ class Book:
         """Raise FrameError unless every level is a pair of plain decimals; changes no level."""
         self._parse(depth)
 
-    def _apply_snapshot(self, depth: Depth) -> Applied:
-        if self._aligned and depth.last_id < self.last_id:
-            return Applied.STALE
+    def _load(self, depth: Depth) -> None:
         bids, asks = self._parse(depth)
         self._bids.load(bids)
         self._asks.load(asks)
         self.last_id, self._loaded = depth.last_id, True
+
+    def _update(self, depth: Depth) -> None:
+        bids, asks = self._parse(depth)
+        self._bids.update(bids)
+        self._asks.update(asks)
+        self.last_id = depth.last_id
+
+    def _apply_snapshot(self, depth: Depth) -> Applied:
+        if self._aligned and depth.last_id < self.last_id:
+            return Applied.STALE
+        self._load(depth)
         self.tradable, self.reason = self._aligned, "" if self._aligned else _FIRST_DELTA
         self._aligned = False
         self._check_crossed()
@@ -153,36 +112,53 @@ class Book:
 
     def _apply_delta(self, depth: Depth) -> Applied:
         last = self.last_id
-        futures = self.rule == "futures"
-        if depth.last_id <= last and (self._aligned or not futures or depth.last_id < last):
+        if depth.last_id <= last and (self._aligned or self.rule == "spot" or depth.last_id < last):
             return Applied.STALE
-        if not (self._continues(depth) if self._aligned else self._aligns(depth)):
+        if not (continues if self._aligned else aligns)(self.rule, last, depth):
             return self._break(depth)
-        bids, asks = self._parse(depth)
-        self._bids.update(bids)
-        self._asks.update(asks)
-        self.last_id = depth.last_id
+        self._update(depth)
         if not self._aligned:
             self._aligned = self.tradable = True
             self.reason = ""
         self._check_crossed()
         return Applied.APPLIED
 
-    def _continues(self, depth: Depth) -> bool:
-        if self.rule == "futures":
-            return depth.prev_id == self.last_id
-        return depth.first_id == self.last_id + 1
+    def _take_in_band(self, depth: Depth, chain: Chain) -> Applied:
+        """OKX and Bybit: the snapshot comes on the deltas' own connection and is complete by itself."""
+        if depth.is_snapshot:
+            self._load(depth)
+            chain.restart(depth.last_id)
+            self.tradable, self.reason = depth.last_id >= 0, "" if depth.last_id >= 0 else _NO_IDS
+            self.doubt = ""
+            self._check_crossed()
+            return Applied.SNAPSHOT
+        if not self._loaded:
+            self.validate(depth)
+            chain.heard = depth.last_id
+            return Applied.STALE
+        return self._follow_in_band(depth, chain)
 
-    def _aligns(self, depth: Depth) -> bool:
-        """Futures U <= L <= u; also pu <= L, which proves the same (nothing of this symbol lies between pu and U)."""
-        if self.rule == "futures":
-            return min(depth.first_id, depth.prev_id if depth.prev_id >= 0 else depth.first_id) <= self.last_id
-        return depth.first_id <= self.last_id + 1
+    def _follow_in_band(self, depth: Depth, chain: Chain) -> Applied:
+        step = self._step(chain, self.last_id, depth)
+        if step is Step.GAP:
+            chain.heard = depth.last_id
+            return self._break(depth)
+        if step is Step.STALE:
+            return Applied.STALE
+        last = self.last_id
+        self._update(depth)
+        chain.add(depth)
+        if step is Step.DOUBT:
+            self.doubt = f"update id went from {last} to {depth.last_id}: a delta may be missing"
+        self._check_crossed()
+        return Applied.APPLIED
 
     def _break(self, depth: Depth) -> Applied:
-        before = depth.prev_id if self.rule == "futures" else depth.first_id - 1
-        self.reset(f"sequence gap: the book ends at id {self.last_id}, the next delta continues {before}")
-        self._buffer.append(depth)
+        before = id_before(self.rule, depth)
+        said = f"update {depth.last_id} came late" if before is None else f"the next delta continues {before}"
+        self.reset(f"sequence gap: the book ends at id {self.last_id}, {said}")
+        if self._chain is None:
+            self._buffer.append(depth)
         return Applied.GAP
 
     def reset(self, reason: str) -> None:
@@ -190,6 +166,31 @@ class Book:
         self.tradable, self.reason = False, reason
         self._loaded = self._aligned = False
         self._buffer.clear()
+
+    def check_silence(self, now_ns: int, limit_ns: int) -> bool:
+        """Reset the book when its stream said nothing for longer than ``limit_ns``; True when it is silent.
+
+        Both are ns of the receive clock. Choose the limit by what the venue promises: OKX speaks at least once a
+        minute, the others only when the book changes.
+        """
+        silent = self._loaded and now_ns - self.last_recv_ns > limit_ns
+        if silent:
+            self.reset(f"silent for {(now_ns - self.last_recv_ns) / 1e9:.1f} s")
+        return silent
+
+    def differences(self, snapshot: Depth) -> int | None:
+        """Levels at which the book contradicts ``snapshot`` inside its range of prices; None when the ids differ.
+
+        What a corrupted field deep in the book did is seen by no sequence id: a snapshot now and then bounds it.
+        """
+        if not self._loaded or snapshot.last_id != self.last_id:
+            return None
+        found = 0
+        for side, levels in zip((self._bids, self._asks), self._parse(snapshot), strict=True):
+            said = {px * side.sign: qty for px, qty in levels if qty}
+            own = side.keys[bisect_left(side.keys, min(said)) :] if said else side.keys
+            found += sum(said.get(key) != side.qty[key] for key in own) + sum(key not in side.qty for key in said)
+        return found
 
     def _check_crossed(self) -> None:
         bids, asks = self._bids.keys, self._asks.keys
@@ -206,7 +207,7 @@ class Book:
         """Both sides in one scale: what one side makes finer holds for the other."""
         try:
             return self._scaled(depth.bids), self._scaled(depth.asks)
-        except _TooFine:
+        except TooFine:
             self._grow(depth.bids + depth.asks)
         return self._scaled(depth.bids), self._scaled(depth.asks)
 
@@ -216,8 +217,8 @@ class Book:
 
     def _grow(self, levels: list[tuple[str, str]]) -> None:
         """Widen both scales to the longest decimals of ``levels`` at once, and the whole book with them."""
-        px_decimals = max(self._px.decimals, *(_decimals(px) for px, _ in levels))
-        qty_decimals = max(self._qty.decimals, *(_decimals(qty) for _, qty in levels))
+        px_decimals = max(self._px.decimals, *(decimals_of(px) for px, _ in levels))
+        qty_decimals = max(self._qty.decimals, *(decimals_of(qty) for _, qty in levels))
         px_factor, qty_factor = 10 ** (px_decimals - self._px.decimals), 10 ** (qty_decimals - self._qty.decimals)
         for side in (self._bids, self._asks):
             side.rescale(px_factor, qty_factor)
@@ -233,7 +234,7 @@ class Book:
         """Exact (price, quantity) of the best ask; None when the side is empty."""
         return self._best(self._asks)
 
-    def _best(self, side: _Side) -> tuple[Decimal, Decimal] | None:
+    def _best(self, side: Side) -> tuple[Decimal, Decimal] | None:
         if not side.keys:
             return None
         key = side.keys[-1]
@@ -250,7 +251,7 @@ class Book:
         scaled = self._value_within(self._bids, bps) + self._value_within(self._asks, bps)
         return scaled / 10 ** (self._px.decimals + self._qty.decimals)
 
-    def _value_within(self, side: _Side, bps: float) -> int:
+    def _value_within(self, side: Side, bps: float) -> int:
         if not side.keys:
             return 0
         best = side.keys[-1]
