@@ -1,21 +1,24 @@
 """The operator's door, ``/sim``: plant faults, read the truth. Not part of any venue's protocol, and unsigned."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 
 from market.simulator.account import ZERO
-from market.simulator.binance_face import BinanceFace
-from market.simulator.binance_messages import money, order_record, stop_record, text
+from market.simulator.face import Face
 
 
 class Fault(msgspec.Struct, forbid_unknown_fields=True):
     """One planted fault.
 
-    ``delay_ms``: market frames leave ``value`` ms late from now on (0 ends it). ``drop``: the next ``count`` market
-    frames of ``symbol`` are swallowed. ``disconnect_market``, ``disconnect_user``: sockets break without a close frame.
+    ``delay_ms``: market frames leave ``value`` ms late from now on (0 ends it). Of the market messages of ``symbol``
+    that clients listen to, the next ``count`` are swallowed by ``drop``, sent twice by ``duplicate``, sent after the
+    ``value``-th later one (at least 1) of their stream by ``reorder``; ``gap`` swallows depth messages only.
+    ``reset``: sequence numbers of ``symbol`` start anew. ``clock_skew_ms``: the venue's clock is off by ``value``.
+    ``disconnect_market``, ``disconnect_user``: sockets break without a close frame.
     ``order_503_unknown``: the next ``count`` orders are carried out and answered with "503 Unknown error".
     ``expire_listen_key``: the listen key ends now.
     """
@@ -26,21 +29,47 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True):
     symbol: str = ""
 
 
-def _delay(face: BinanceFace, fault: Fault) -> int:
+def _delay(face: Face, fault: Fault) -> int:
     face.hub.delay_s = max(0.0, fault.value / 1000)
     return len(face.hub.sockets)
 
 
-def _drop(face: BinanceFace, fault: Fault) -> int:
-    face.player.drop_next[fault.symbol] += fault.count
+def _drop(face: Face, fault: Fault) -> int:
+    face.hub.faults.drop[fault.symbol] += fault.count
     return fault.count
 
 
-def _disconnect_market(face: BinanceFace, _fault: Fault) -> int:
+def _duplicate(face: Face, fault: Fault) -> int:
+    face.hub.faults.duplicate[fault.symbol] += fault.count
+    return fault.count
+
+
+def _reorder(face: Face, fault: Fault) -> int:
+    face.hub.faults.late_by = max(1, int(fault.value))
+    face.hub.faults.reorder[fault.symbol] += fault.count
+    return fault.count
+
+
+def _gap(face: Face, fault: Fault) -> int:
+    face.hub.faults.gap[fault.symbol] += fault.count
+    return fault.count
+
+
+def _reset(face: Face, fault: Fault) -> int:
+    face.hub.reset(fault.symbol)
+    return 1
+
+
+def _clock_skew(face: Face, fault: Fault) -> int:
+    face.player.clock_skew_ns = int(fault.value * 1e6)
+    return 1
+
+
+def _disconnect_market(face: Face, _fault: Fault) -> int:
     return _break(list(face.hub.sockets))
 
 
-def _disconnect_user(face: BinanceFace, _fault: Fault) -> int:
+def _disconnect_user(face: Face, _fault: Fault) -> int:
     return _break(list(face.hub.users))
 
 
@@ -50,37 +79,53 @@ def _break(sockets: list[Any]) -> int:
     return len(sockets)
 
 
-def _unknown_order(face: BinanceFace, fault: Fault) -> int:
+def _unknown_order(face: Face, fault: Fault) -> int:
     face.unknown_orders += fault.count
     return fault.count
 
 
-def _expire_listen_key(face: BinanceFace, _fault: Fault) -> int:
-    face.expire_listen_key()
+def _expire_listen_key(face: Face, _fault: Fault) -> int:
+    face.expire_sessions()
     return len(face.hub.users)
 
 
-KINDS: Final[dict[str, Callable[[BinanceFace, Fault], int]]] = {
+KINDS: Final[dict[str, Callable[[Face, Fault], int]]] = {
     "delay_ms": _delay,
     "drop": _drop,
+    "duplicate": _duplicate,
+    "reorder": _reorder,
+    "gap": _gap,
+    "reset": _reset,
+    "clock_skew_ms": _clock_skew,
     "disconnect_market": _disconnect_market,
     "disconnect_user": _disconnect_user,
     "order_503_unknown": _unknown_order,
     "expire_listen_key": _expire_listen_key,
 }
+OF_A_SYMBOL: Final = ("drop", "duplicate", "reorder", "gap", "reset")
 
 
-def plant(face: BinanceFace, body: bytes) -> dict[str, Any]:
+def plant(face: Face, body: bytes) -> dict[str, Any]:
     """Plant a fault; what it affects. Raises ValueError when the request makes no sense."""
     fault = msgspec.json.decode(body, type=Fault)
     if fault.kind not in KINDS:
         raise ValueError(f"unknown fault {fault.kind!r}; known: {', '.join(sorted(KINDS))}")
-    if fault.kind == "drop" and fault.symbol not in face.exchange.markets:
+    if fault.kind in OF_A_SYMBOL and fault.symbol not in face.exchange.markets:
         raise ValueError(f"unknown symbol {fault.symbol!r}")
     return {"kind": fault.kind, "affected": KINDS[fault.kind](face, fault)}
 
 
-def state(face: BinanceFace) -> dict[str, Any]:
+def money(value: Decimal) -> str:
+    """An amount of the quote asset, eight decimals."""
+    return format(value, ".8f")
+
+
+def plain(value: Decimal) -> str:
+    """A decimal without an exponent."""
+    return format(value, "f")
+
+
+def state(face: Face) -> dict[str, Any]:
     """The exchange's own truth, to compare a client's belief with."""
     exchange, player, account = face.exchange, face.player, face.exchange.account
     available = exchange.available()
@@ -96,12 +141,14 @@ def state(face: BinanceFace) -> dict[str, Any]:
         "available": money(available),
         "fees_paid": money(account.fees_paid),
         "funding_paid": money(account.funding_paid),
-        "realized_pnl": money(sum((p.realized_pnl for p in account.positions.values()), ZERO)),
+        "insured": money(account.insured),
+        "realized_pnl": money(sum((fill.realized_pnl for fill in exchange.fills), ZERO)),
         "unrealized_pnl": money(account.total_unrealized_pnl()),
-        "positions": {s: text(markets[s].instrument.qty(p.lots)) for s, p in account.positions.items()},
-        "orders": [order_record(markets[o.symbol].instrument, o) for o in exchange.orders.values()],
+        "positions": {s: plain(markets[s].instrument.qty(p.lots)) for s, p in account.positions.items()},
+        "legs": {f"{s} {leg}": plain(markets[s].instrument.qty(p.lots)) for s, leg, p in account.held()},
+        "orders": [face.order_record(o) for o in exchange.orders.values()],
         "open_orders": [order.client_id for order in exchange.open_orders()],
-        "stops": [stop_record(markets[s.request.symbol].instrument, s) for s in exchange.stops.all.values()],
+        "stops": [face.stop_record(s) for s in exchange.stops.all.values()],
         "fills": len(exchange.fills),
         "events_sent": face.events_sent,
         "market_sockets": len(face.hub.sockets),
@@ -109,7 +156,7 @@ def state(face: BinanceFace) -> dict[str, Any]:
     }
 
 
-def routes(face: BinanceFace) -> list[web.RouteDef]:
+def routes(face: Face) -> list[web.RouteDef]:
     """The admin endpoints."""
 
     async def faults(request: web.Request) -> web.Response:

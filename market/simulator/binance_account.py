@@ -231,7 +231,7 @@ def keep_listen_key(face: BinanceFace, _params: dict[str, str]) -> Json:
 
 def close_listen_key(face: BinanceFace, _params: dict[str, str]) -> Json:
     face.keep_listen_key()
-    face.expire_listen_key()
+    face.expire_sessions()
     return {}
 
 

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any, Final
 
 import msgspec
+from aiohttp import web
 
 from market.simulator import binance_messages as messages
 from market.simulator.binance_auth import ApiError, Credentials
@@ -14,8 +15,9 @@ from market.simulator.binance_limits import Limits
 from market.simulator.errors import Reason, Reject
 from market.simulator.exchange import Exchange
 from market.simulator.hub import Hub
+from market.simulator.orders import Order
 from market.simulator.player import Player
-from market.simulator.reports import AccountReport, OrderReport, Report
+from market.simulator.reports import AccountReport, OrderReport, Report, Stop, StopReport
 
 LISTEN_KEY_S: Final = 3_600.0
 KEY_CHARACTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -52,8 +54,10 @@ class BinanceFace:
             self._tell(messages.order_event(self.exchange, report))
         elif isinstance(report, AccountReport):
             self._tell(messages.account_event(self.exchange, report))
-        else:
+        elif isinstance(report, StopReport):
             self._tell(messages.stop_event(self.exchange, report))
+        else:
+            self._tell(messages.config_event(report))
 
     def _tell(self, event: dict[str, Any]) -> None:
         self.events_sent[event["e"]] = self.events_sent.get(event["e"], 0) + 1
@@ -72,7 +76,7 @@ class BinanceFace:
             raise ApiError(-1125, "This listenKey does not exist.")
         return self.open_listen_key()
 
-    def expire_listen_key(self) -> None:
+    def expire_sessions(self) -> None:
         """End the listen key: its sockets are told."""
         key, self.listen_key = self.listen_key, None
         if key is not None:
@@ -81,7 +85,29 @@ class BinanceFace:
     def tick(self) -> None:
         """Let time-outs happen."""
         if self.listen_key is not None and time.monotonic() >= self.listen_key_due_s:
-            self.expire_listen_key()
+            self.expire_sessions()
+
+    # -- what the server asks of every face ---------------------------------------------------------------------------
+
+    def routes(self) -> list[web.RouteDef]:
+        """Every path of the venue."""
+        from market.simulator import binance_rest, binance_ws  # they need this class
+
+        ws = binance_ws.handler(self)
+        sockets = [web.get(path if path.startswith("/") else f"/{path}", ws) for path in binance_ws.PATHS]
+        return [*sockets, web.route("*", "/fapi/{tail:.*}", binance_rest.handler(self))]
+
+    def keys(self) -> dict[str, str | None]:
+        """What a client signs with."""
+        return {"api_key": self.credentials.api_key, "secret": self.credentials.secret, "password": None}
+
+    def order_record(self, order: Order) -> dict[str, Any]:
+        """An order as queries return it."""
+        return messages.order_record(self.exchange.market(order.symbol).instrument, order)
+
+    def stop_record(self, stop: Stop) -> dict[str, Any]:
+        """A conditional order as the algo endpoints return it."""
+        return messages.stop_record(self.exchange.market(stop.request.symbol).instrument, stop)
 
 
 def api_error(face: BinanceFace, reject: Reject, symbol: str) -> ApiError:

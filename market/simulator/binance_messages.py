@@ -7,7 +7,7 @@ from market.instruments import Instrument
 from market.simulator.errors import Reason
 from market.simulator.exchange import Exchange
 from market.simulator.orders import BUY, Fill, Order, Tif
-from market.simulator.reports import AccountReport, Execution, OrderReport, Stop, StopReport
+from market.simulator.reports import AccountReport, Cause, ConfigReport, Execution, OrderReport, Stop, StopReport
 
 Json = dict[str, Any]
 
@@ -17,6 +17,7 @@ CODES: Final[dict[Reason, tuple[int, str]]] = {
     Reason.PX_TICK: (-4014, "Price not increased by tick size."),
     Reason.PX_RANGE: (-4013, "Price less than min price."),
     Reason.PX_BAND: (-4016, "Limit price can't be beyond the mark price multiplier (PERCENT_PRICE)."),
+    Reason.PX_BAND_LOW: (-4024, "Limit price can't be lower than {low}."),
     Reason.QTY_STEP: (-4023, "Qty not increased by step size."),
     Reason.QTY_MIN: (-1013, "Filter failure: LOT_SIZE"),
     Reason.QTY_MAX: (-4005, "Quantity greater than max quantity."),
@@ -41,7 +42,11 @@ CODES: Final[dict[Reason, tuple[int, str]]] = {
     Reason.NOT_AMENDABLE: (-4197, "The order quantity must stay above what is already executed."),
     Reason.NO_CHANGE: (-5027, "No need to modify the order."),
     Reason.LEVERAGE: (-4028, "Leverage is not valid."),
-    Reason.OPEN_EXPOSURE: (-4067, "Position side cannot be changed if there exists open orders."),
+    Reason.OPEN_ORDERS: (-4067, "Position side cannot be changed if there exists open orders."),
+    Reason.OPEN_POSITIONS: (-4068, "Position side cannot be changed if there exists position."),
+    Reason.POSITION_SIDE: (-4061, "Order's position side does not match user's setting."),
+    Reason.POSITION_CAP: (-2027, "Exceeded the maximum allowable position at current leverage."),
+    Reason.ADD_MARGIN: (-4051, "Isolated balance insufficient."),
 }
 TIFS: Final = {"GTC": Tif.GTC, "IOC": Tif.IOC, "FOK": Tif.FOK, "GTX": Tif.POST}
 TIF_NAMES: Final = {tif: name for name, tif in TIFS.items()}
@@ -202,9 +207,15 @@ def account_event(exchange: Exchange, report: AccountReport) -> Json:
         "ma": quote,
     }
     balance = {"a": quote, "wb": wallet, "cw": wallet, "bc": money(report.change)}
-    reason = "FUNDING_FEE" if report.is_funding else "ORDER"
-    update = {"m": reason, "B": [balance], "P": [] if report.is_funding else [held]}
+    reason = "FUNDING_FEE" if (report.cause is Cause.FUNDING) else "ORDER"
+    update = {"m": reason, "B": [balance], "P": [] if (report.cause is Cause.FUNDING) else [held]}
     return {"e": "ACCOUNT_UPDATE", "E": ms(report.ts_ns), "T": ms(report.ts_ns), "a": update}
+
+
+def config_event(report: ConfigReport) -> Json:
+    """``ACCOUNT_CONFIG_UPDATE``: the leverage of a symbol changed."""
+    changed = {"s": report.symbol, "l": report.leverage}
+    return {"e": "ACCOUNT_CONFIG_UPDATE", "E": ms(report.ts_ns), "T": ms(report.ts_ns), "ac": changed}
 
 
 def stop_record(instrument: Instrument, stop: Stop) -> Json:

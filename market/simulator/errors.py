@@ -16,7 +16,8 @@ class Reason(StrEnum):
     PRECISION = "more decimals than the instrument has"
     PX_TICK = "price is off the tick grid"
     PX_RANGE = "price is outside the price filter"
-    PX_BAND = "price is too far from the mark price"
+    PX_BAND = "price is too far above the mark price"
+    PX_BAND_LOW = "price is too far below the mark price"
     QTY_STEP = "quantity is off the lot grid"
     QTY_MIN = "quantity is below the minimum"
     QTY_MAX = "quantity is above the maximum"
@@ -33,7 +34,11 @@ class Reason(StrEnum):
     NOT_AMENDABLE = "this order cannot be amended"
     NO_CHANGE = "the amendment changes nothing"
     LEVERAGE = "leverage is out of range"
-    OPEN_EXPOSURE = "open orders or positions forbid this change"
+    OPEN_ORDERS = "open orders forbid this change"
+    OPEN_POSITIONS = "open positions forbid this change"
+    POSITION_SIDE = "the order's position side does not match the position mode"
+    POSITION_CAP = "the position would exceed the cap of its leverage"
+    ADD_MARGIN = "margin can only be moved to and from an isolated position, within what is free"
 
 
 class Reject(Exception):

@@ -2,6 +2,19 @@
 
 ``on_event`` feeds the recorded market; ``place``, ``cancel`` and the rest are what clients do. Whatever changes an
 order or the account is reported through ``emit`` in the order it happened, stamped with the exchange's own clock.
+
+For the protocol faces, where this core is wider than one venue needs:
+
+- ``OrderRequest.leg`` names the position in hedge mode (``Leg.NET`` in one-way mode); an order that closes a leg is
+  reduce-only by itself. ``settings`` switches modes and leverage; ``account.legs``/``position`` read positions.
+- ``AccountReport`` carries a ``cause`` (it had ``is_funding``) and a ``leg``; ``ConfigReport`` is new.
+- Executions of a liquidation are reported as ``Execution.CALCULATED``, their ``Order.is_liquidation`` is True.
+- ``arm(None, due_ns)`` and ``cancel_all(None)`` cover the whole account, with a symbol that symbol alone.
+- ``stops.place`` also takes ``trail``/``trail_ticks`` (trailing) and ``group`` (one cancels the others).
+- ``incomes`` lists every change of the wallet.
+
+A face is built by ``<venue>_kit.KIT`` (see ``market.simulator.face``); ``Player`` takes a ``Source`` for tapes of another
+format; faults are planted in ``Hub.publish``, so override ``Hub.reset``, not the counts. ``read`` moved to ``source``.
 """
 
 from collections.abc import Callable
@@ -10,41 +23,23 @@ from itertools import count
 
 import msgspec
 
-from market.events import Depth, Event, Mark, Quote, Trade
+from market.events import Depth, Event, Mark, OpenInterest, Quote, Trade
 from market.instruments import Instrument
-from market.simulator.account import ZERO, Account
+from market.simulator.account import ZERO, Account, is_reducing
+from market.simulator.countdown import Countdowns
 from market.simulator.errors import Reason, Reject
 from market.simulator.ladder import Ladder
+from market.simulator.liquidation import LIQUIDATION_FEE_BPS, Liquidator
+from market.simulator.market import Market as Market
 from market.simulator.matching import Matcher
-from market.simulator.orders import Fill, Order, OrderRequest, Status
-from market.simulator.reports import AccountReport, Execution, OrderReport, Report
+from market.simulator.orders import BUY, SELL, Fill, Leg, Order, OrderRequest, Status, Tif
+from market.simulator.reports import AccountReport, Cause, Execution, Income, OrderReport, Report
 from market.simulator.rules import MAX_OPEN_ORDERS, sized, to_lots, to_ticks
-from market.simulator.stats import Stats
+from market.simulator.settings import Settings
 from market.simulator.stops import Stops
 
 FIRST_ORDER_ID = 1_000_000_001
 FIRST_TRADE_ID = 1
-
-
-class Market:
-    """One instrument: its recorded ladder, our open orders in it, and what was seen of it so far."""
-
-    def __init__(self, instrument: Instrument, matcher: Matcher) -> None:
-        self.instrument = instrument
-        self.matcher = matcher
-        self.ladder = matcher.ladder
-        self.stats = Stats()
-        self.mark: Mark | None = None
-        self.prints_trades = False
-
-    def mark_px(self) -> Decimal:
-        """Mark price as published, else the middle of the visible book, else the last trade; 0 when nothing is."""
-        if self.mark is not None:
-            return Decimal(repr(self.mark.mark_px))
-        bid, ask = self.ladder.best(1), self.ladder.best(-1)
-        if bid is not None and ask is not None:
-            return self.instrument.tick_size * (bid + ask) / 2
-        return Decimal(repr(self.stats.last_px))
 
 
 class Exchange:
@@ -69,12 +64,14 @@ class Exchange:
         self.markets = {i.symbol: Market(i, self._matcher(i)) for i in instruments}
         self.orders: dict[int, Order] = {}
         self.fills: list[Fill] = []
-        self.stops = Stops(self)
+        self.incomes: list[Income] = []
+        self.stops, self.settings, self.liquidator = Stops(self), Settings(self), Liquidator(self)
+        self.countdowns = Countdowns(self.cancel_all)
+        self.liquidation_prefix = "autoclose-"
         self.now_ns = 0
         self.emit = emit
         self._client_ids: dict[str, int] = {}
         self._order_ids, self._trade_ids = count(FIRST_ORDER_ID), count(FIRST_TRADE_ID)
-        self._countdowns: dict[str, int] = {}
 
     def _matcher(self, instrument: Instrument) -> Matcher:
         return Matcher(Ladder(instrument), self._on_fill, self._on_end, self._allowance)
@@ -104,6 +101,9 @@ class Exchange:
                 self._on_trade(market, event)
         elif isinstance(event, Mark):
             self._on_mark(market, event)
+        elif isinstance(event, OpenInterest):
+            market.open_interest = event.open_interest
+        self.liquidator.check(is_due=isinstance(event, Mark))
 
     def _on_trade(self, market: Market, trade: Trade) -> None:
         market.stats.update(trade)
@@ -126,10 +126,23 @@ class Exchange:
             self.stops.on_price(symbol, round(mark.mark_px / float(market.instrument.tick_size)), is_mark=True)
 
     def _settle_funding(self, symbol: str, mark: Mark) -> None:
-        if self.account.positions[symbol].lots == 0 or mark.funding_rate != mark.funding_rate:
+        if mark.funding_rate != mark.funding_rate:
             return
-        paid = self.account.fund(symbol, Decimal(repr(mark.funding_rate)), Decimal(repr(mark.mark_px)))
-        self.emit(AccountReport(symbol, True, -paid, self.now_ns))
+        for leg, position in self.account.legs(symbol):
+            if position.lots:
+                paid = self.account.fund(symbol, Decimal(repr(mark.funding_rate)), Decimal(repr(mark.mark_px)), leg)
+                self._book(symbol, "FUNDING_FEE", -paid)
+                self.emit(AccountReport(symbol, Cause.FUNDING, -paid, self.now_ns, leg))
+
+    def _book(self, symbol: str, kind: str, amount: Decimal, trade_id: int = 0) -> None:
+        if amount:
+            self.incomes.append(Income(symbol, kind, amount, self.now_ns, trade_id))
+
+    def transfer(self, symbol: str, leg: Leg, amount: Decimal, cause: Cause) -> None:
+        """Money came into the wallet, or moved within it, without a trade."""
+        self.account.wallet += amount
+        self._book(symbol, "INSURANCE_CLEAR", amount)
+        self.emit(AccountReport(symbol, cause, amount, self.now_ns, leg))
 
     def refresh_marks(self) -> None:
         """Bring the account's mark prices up to the markets'; margin and profit are read after this."""
@@ -151,7 +164,7 @@ class Exchange:
         Raises
         ------
         Reject
-            A filter, the margin, an id already used, post-only or fill-or-kill: nothing was placed.
+            A filter, the margin, the position mode, an id already used, post-only or fill-or-kill: nothing was placed.
         """
         market = self.market(request.symbol)
         self.refresh_marks()
@@ -170,18 +183,21 @@ class Exchange:
             ticks=ticks,
             lots=lots,
             tif=request.tif,
-            reduce_only=request.reduce_only,
+            reduce_only=request.reduce_only or is_reducing(request.side, request.leg),
+            leg=request.leg,
             created_ns=self.now_ns,
             updated_ns=self.now_ns,
             label=request.label,
         )
 
     def _check(self, market: Market, order: Order) -> None:
+        if (order.leg is Leg.NET) is self.account.is_hedged:
+            raise Reject(Reason.POSITION_SIDE)
         if order.client_id in self._client_ids:
             raise Reject(Reason.DUPLICATE_ID)
         if len(market.matcher.resting) >= MAX_OPEN_ORDERS:
             raise Reject(Reason.TOO_MANY_ORDERS)
-        if order.reduce_only and self.account.reducible(order.symbol, order.side) == 0:
+        if order.reduce_only and self.account.reducible(order.symbol, order.side, order.leg) == 0:
             raise Reject(Reason.REDUCE_ONLY)
         market.matcher.check(order)
         self._check_margin(order)
@@ -189,11 +205,15 @@ class Exchange:
     def _check_margin(self, order: Order) -> None:
         """Free margin covers the order; an order of the same id is replaced by it."""
         resting = {symbol: list(market.matcher.resting.values()) for symbol, market in self.markets.items()}
-        orders = resting[order.symbol]
+        orders, account = resting[order.symbol], self.account
         others = [other for other in orders if other.order_id != order.order_id]
-        before = self.account.initial_margin(order.symbol, orders)
-        after = self.account.initial_margin(order.symbol, [*others, order])
-        if after > before and after - before > self.account.available(resting):
+        before = account.worst_notional(order.symbol, orders)
+        after = account.worst_notional(order.symbol, [*others, order])
+        if after <= before:
+            return
+        if after > account.max_notional(order.symbol):
+            raise Reject(Reason.POSITION_CAP)
+        if (after - before) / account.leverage[order.symbol] > account.available(resting):
             raise Reject(Reason.MARGIN)
 
     def _accept(self, market: Market, order: Order) -> None:
@@ -212,9 +232,20 @@ class Exchange:
         self._report(order, Execution.CANCELED)
         return order
 
-    def cancel_all(self, symbol: str) -> list[Order]:
-        """Cancel every open order of a symbol."""
-        return [self.cancel(symbol, order_id, None) for order_id in list(self.market(symbol).matcher.resting)]
+    def cancel_all(self, symbol: str | None) -> list[Order]:
+        """Cancel every open order of a symbol, or (None) of the account. Conditional orders stay."""
+        return [self.cancel(order.symbol, order.order_id, None) for order in self.open_orders(symbol)]
+
+    def liquidate(self, symbol: str, leg: Leg, lots: int, number: str) -> None:
+        """The venue closes a position of signed ``lots`` as far as the visible book goes."""
+        market, side = self.market(symbol), SELL if lots > 0 else BUY
+        if market.ladder.best(-side) is None:
+            return
+        name = f"{self.liquidation_prefix}{number}"
+        request = OrderRequest(symbol, side, ZERO, None, Tif.IOC, True, name, "LIQUIDATION", leg)
+        order = self._draft(request, None, abs(lots))
+        order.is_liquidation = True
+        self._accept(market, order)
 
     def amend(self, symbol: str, order_id: int | None, client_id: str | None, px: Decimal, qty: Decimal) -> Order:
         """New price and total quantity of an open limit order."""
@@ -252,43 +283,38 @@ class Exchange:
         return self.account.available({s: list(m.matcher.resting.values()) for s, m in self.markets.items()})
 
     def set_leverage(self, symbol: str, leverage: int) -> None:
-        """Change a symbol's initial leverage, if the margin then still suffices."""
-        self.market(symbol)
-        before, self.account.leverage[symbol] = self.account.leverage[symbol], leverage
-        if leverage < before and self.available() < ZERO:
-            self.account.leverage[symbol] = before
-            raise Reject(Reason.MARGIN)
+        """Change a symbol's initial leverage; see ``Settings.set_leverage``."""
+        self.settings.set_leverage(symbol, leverage)
 
-    # -- the dead-man's switch ----------------------------------------------------------------------------------------
-
-    def arm(self, symbol: str, due_ns: int | None) -> None:
-        """Cancel all orders of a symbol at ``due_ns`` (the clock given to ``expire``); None disarms."""
-        self.market(symbol)
-        self._countdowns.pop(symbol, None)
-        if due_ns is not None:
-            self._countdowns[symbol] = due_ns
+    def arm(self, symbol: str | None, due_ns: int | None) -> None:
+        """Dead-man's switch: cancel all orders of a symbol, or (None) of the account, at ``due_ns``; None disarms."""
+        if symbol is not None:
+            self.market(symbol)
+        self.countdowns.arm(symbol, due_ns)
 
     def expire(self, now_ns: int) -> None:
-        """Run the countdowns that are due."""
-        for symbol in [s for s, due_ns in self._countdowns.items() if due_ns <= now_ns]:
-            del self._countdowns[symbol]
-            self.cancel_all(symbol)
+        """Run the countdowns that are due (the clock ``arm`` was given)."""
+        self.countdowns.expire(now_ns)
 
     # -- what the matcher calls back ----------------------------------------------------------------------------------
 
     def _allowance(self, order: Order) -> int:
-        return self.account.reducible(order.symbol, order.side) if order.reduce_only else order.left_lots
+        return self.account.reducible(order.symbol, order.side, order.leg) if order.reduce_only else order.left_lots
 
     def _on_fill(self, order: Order, ticks: int, lots: int, is_maker: bool) -> None:
         order.fill(ticks, lots, self.now_ns)
-        fee, pnl = self.account.fill(order.symbol, order.side, ticks, lots, is_maker, self.now_ns)
-        ids = (next(self._trade_ids), order.order_id, order.symbol, order.side)
-        fill = Fill(*ids, ticks, lots, is_maker, fee, pnl, self.now_ns)
+        symbol, extra_bps = order.symbol, Decimal(LIQUIDATION_FEE_BPS if order.is_liquidation else 0)
+        booked = (symbol, order.side, ticks, lots, is_maker, self.now_ns, order.leg, extra_bps)
+        fee, pnl = self.account.fill(*booked)
+        ids = (next(self._trade_ids), order.order_id, symbol, order.side)
+        fill = Fill(*ids, ticks, lots, is_maker, fee, pnl, self.now_ns, order.leg)
         self.fills.append(fill)
-        self.emit(AccountReport(order.symbol, False, ZERO, self.now_ns))
-        self.emit(OrderReport(order, Execution.TRADE, fill, self.now_ns))
-        held = self.account.positions[order.symbol].lots
-        self.markets[order.symbol].matcher.end_unreducing((held < 0) - (held > 0) or None)
+        self._book(symbol, "REALIZED_PNL", pnl, fill.trade_id)
+        self._book(symbol, "COMMISSION", -fee, fill.trade_id)
+        self.emit(AccountReport(symbol, Cause.TRADE, ZERO, self.now_ns, order.leg))
+        execution = Execution.CALCULATED if order.is_liquidation else Execution.TRADE
+        self.emit(OrderReport(order, execution, fill, self.now_ns))
+        self.markets[symbol].matcher.end_unreducing()
 
     def _on_end(self, order: Order) -> None:
         order.updated_ns = self.now_ns

@@ -7,6 +7,8 @@ from typing import Final
 
 from aiohttp import web
 
+from market.simulator.faults import Faults
+
 MAX_BACKLOG: Final = 64 * 1024 * 1024
 Topic = tuple[str, str]
 
@@ -83,6 +85,7 @@ class Hub:
         self.sockets: set[Socket] = set()
         self.users: set[Socket] = set()
         self.delay_s = 0.0
+        self.faults = Faults()
         self._names: dict[Topic, dict[bytes, list[Socket]]] = defaultdict(dict)
         self._dirty: set[Socket] = set()
 
@@ -92,7 +95,8 @@ class Hub:
         if socket not in listeners:
             listeners.append(socket)
         socket.names.add(name)
-        self.sockets.add(socket)
+        if socket not in self.users:
+            self.sockets.add(socket)
 
     def unsubscribe(self, socket: Socket, name: str) -> None:
         """Stop sending a stream."""
@@ -118,11 +122,16 @@ class Hub:
         return topic in self._names
 
     def publish(self, topic: Topic, data: bytes) -> None:
-        """Queue one event, byte for byte, for everyone who subscribed to it."""
-        names = self._names.get(topic)
-        if names is None:
-            return
-        for name, listeners in names.items():
+        """Queue one event, byte for byte but for planted faults, for everyone who subscribed to it."""
+        if topic in self._names:
+            for message in self.faults.alter(topic, data):
+                self._queue(topic, message)
+
+    def reset(self, symbol: str) -> None:
+        """Start the sequence numbers of a symbol anew, as after maintenance of the venue; each face has its own way."""
+
+    def _queue(self, topic: Topic, data: bytes) -> None:
+        for name, listeners in self._names[topic].items():
             wrapped = wrap(name, data)
             for socket in listeners:
                 socket.write(wrapped if socket.is_wrapped else data)

@@ -26,6 +26,7 @@ class Ladder:
     def __init__(self, instrument: Instrument) -> None:
         self._tick = float(instrument.tick_size)
         self._lot = float(instrument.lot_size)
+        self._replays = instrument.venue.startswith("binance")  # elsewhere a snapshot comes in the stream, in order
         self.levels: dict[int, dict[int, int]] = {1: {}, -1: {}}
         self.last_id = 0
         self.ts_event = 0
@@ -44,7 +45,7 @@ class Ladder:
     def apply(self, depth: Depth) -> None:
         """Take a snapshot or delta of the recording. Snapshots are replayed forward over the deltas that came first."""
         if depth.is_snapshot:
-            later = [d for d in self._recent if d.last_id >= depth.last_id]
+            later = [d for d in self._recent if d.last_id >= depth.last_id] if self._replays else []
             self._snapshot(depth)
             for delta in later:
                 self._delta(delta)
@@ -65,9 +66,15 @@ class Ladder:
         self._seen(depth)
 
     def _delta(self, depth: Depth) -> None:
-        if depth.last_id < self.last_id:
+        is_chained = depth.prev_id == self.last_id
+        if depth.last_id < self.last_id and not is_chained:
             return
-        if self.synced and depth.prev_id != self.last_id and not depth.first_id <= self.last_id <= depth.last_id:
+        if (
+            self.synced
+            and depth.prev_id >= 0
+            and not is_chained
+            and not depth.first_id <= self.last_id <= depth.last_id
+        ):
             self.gaps, self.synced = self.gaps + 1, False
         self._set(1, self._convert(depth.bids))
         self._set(-1, self._convert(depth.asks))

@@ -191,9 +191,9 @@ class Matcher:
         if not order.is_open:
             self.resting.pop(order.order_id, None)
 
-    def end_unreducing(self, reduce_side: int | None) -> None:
-        """End resting reduce-only orders that no longer reduce; ``reduce_side`` is the side that still does, if any."""
-        for order in [o for o in self.resting.values() if o.reduce_only and o.side != reduce_side]:
+    def end_unreducing(self) -> None:
+        """End resting reduce-only orders that no longer reduce anything."""
+        for order in [o for o in self.resting.values() if o.reduce_only and self._allowance(o) <= 0]:
             self._expire(order)
 
     def _expire(self, order: Order) -> None:

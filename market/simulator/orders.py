@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -18,6 +19,17 @@ class Tif(StrEnum):
     IOC = "IOC"
     FOK = "FOK"
     POST = "POST"
+
+
+class Leg(StrEnum):
+    """Which position an order works on: the one net position (one-way mode), or one of two (hedge mode)."""
+
+    NET = "NET"
+    LONG = "LONG"
+    SHORT = "SHORT"
+
+
+LEG_SIDE: Final = {Leg.LONG: BUY, Leg.SHORT: SELL}
 
 
 class Status(StrEnum):
@@ -59,6 +71,8 @@ class Order(msgspec.Struct, gc=False):
     ahead_lots: int | None = 0
     joined_ns: int = 0
     shrinks: list[tuple[int, int]] = []
+    leg: Leg = Leg.NET
+    is_liquidation: bool = False
 
     @property
     def left_lots(self) -> int:
@@ -95,6 +109,7 @@ class Fill(msgspec.Struct, frozen=True, gc=False):
     fee: Decimal
     realized_pnl: Decimal
     ts_ns: int
+    leg: Leg = Leg.NET
 
 
 class OrderRequest(msgspec.Struct, frozen=True):
@@ -108,3 +123,4 @@ class OrderRequest(msgspec.Struct, frozen=True):
     reduce_only: bool
     client_id: str
     label: str = ""
+    leg: Leg = Leg.NET

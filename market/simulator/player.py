@@ -4,19 +4,16 @@ import asyncio
 import contextlib
 import heapq
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count, islice
 from typing import Any, Final
 
-import msgspec
-
-from market.codecs.binance import decode
 from market.errors import FrameError
 from market.events import Depth, Event
-from market.simulator import wire
 from market.simulator.exchange import Exchange
 from market.simulator.hub import Hub
+from market.simulator.source import BinanceSource, Source
 from market.tape import Frame
 
 BATCH: Final = 200
@@ -34,11 +31,20 @@ class Player:
     Requests reach the exchange ``latency_ns`` of tape time after they were made, between the frames of that moment.
     """
 
-    def __init__(self, frames: Iterator[Frame], exchange: Exchange, hub: Hub, speed: float, latency_ns: int) -> None:
+    def __init__(
+        self,
+        frames: Iterator[Frame],
+        exchange: Exchange,
+        hub: Hub,
+        speed: float,
+        latency_ns: int,
+        source: Source | None = None,
+    ) -> None:
+        self.source: Source = source or BinanceSource(hub.wants)
         self.exchange, self.hub, self.speed, self.latency_ns = exchange, hub, speed, latency_ns
         self.played = self.quarantined = self.max_lag_ns = 0
         self.started = self.finished = False
-        self.drop_next: Counter[str] = Counter()
+        self.clock_skew_ns = 0
         self._frames = frames
         self._ahead: deque[Frame] = deque()
         self._requests: list[tuple[int, int, Callable[[], None]]] = []
@@ -85,26 +91,25 @@ class Player:
                     return
                 self._ahead.append(frame)
             frame = self._ahead[place]
-            if frame.symbol == symbol and (b'"depthUpdate"' in frame.raw or b'"lastUpdateId"' in frame.raw):
+            if self.source.may_be_depth(frame.raw):
                 with contextlib.suppress(FrameError):
-                    event = read(frame)
-                    if isinstance(event, Depth):
-                        yield event
+                    for event in self.source.read(frame):
+                        if isinstance(event, Depth) and event.symbol == symbol:
+                            yield event
 
-    def _feed(self, frame: Frame) -> tuple[Event, str | None] | None:
-        """Show a frame to the exchange; its event and channel, None when it carries no market event."""
+    def _feed(self, frame: Frame) -> Sequence[Event]:
+        """Show a frame to the exchange; its events, none when it carries no market event."""
         try:
-            event = read(frame)
+            events = self.source.read(frame)
         except FrameError:
             self.quarantined += 1
-            return None
-        if event is None:
-            return None
-        if event.ts_event:
-            self._skew_ns = event.ts_event - frame.recv_ns
-        channel = wire.channel(event, frame.raw)
-        self.exchange.on_event(event, is_aggregate=channel == "aggTrade")
-        return event, channel
+            return ()
+        is_aggregate = self.source.is_aggregate(frame.raw)
+        for event in events:
+            if event.ts_event:
+                self._skew_ns = event.ts_event - frame.recv_ns
+            self.exchange.on_event(event, is_aggregate=is_aggregate)
+        return events
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
@@ -117,6 +122,10 @@ class Player:
     def market_now(self) -> int:
         """The exchange's own clock now: tape time seen through the recorder's clock skew."""
         return self.tape_now() + self._skew_ns
+
+    def wall_ns(self) -> int:
+        """The venue's wall clock (ns UTC), which signatures are checked against; a planted skew puts it off ours."""
+        return time.time_ns() + self.clock_skew_ns
 
     def start(self) -> None:
         """Let time run; called when the first client subscribes to market data."""
@@ -186,21 +195,10 @@ class Player:
 
     def _play(self, frame: Frame) -> None:
         self.played += 1
-        fed = self._feed(frame)
-        if fed is None or fed[1] is None or self._is_dropped(fed[0].symbol):
-            return
-        symbol, channel, data = fed[0].symbol, fed[1], wire.payload(frame.raw)
-        self.hub.publish((symbol, channel), data)
-        if channel == "trade" and self.hub.wants((symbol, "aggTrade")):
-            aggregate = wire.aggregate(data)
-            if aggregate is not None:
-                self.hub.publish((symbol, "aggTrade"), aggregate)
-
-    def _is_dropped(self, symbol: str) -> bool:
-        if not self.drop_next or self.drop_next[symbol] <= 0:
-            return False
-        self.drop_next[symbol] -= 1
-        return True
+        events = self._feed(frame)
+        if events:
+            for topic, data in self.source.messages(frame, events):
+                self.hub.publish(topic, data)
 
     async def _end(self) -> None:
         """Close market sockets once everything was sent."""
@@ -223,11 +221,3 @@ class Player:
     def _wake(self) -> None:
         if self._alarm is not None and not self._alarm.done():
             self._alarm.set_result(None)
-
-
-def read(frame: Frame) -> Event | None:
-    """The frame's event; a REST snapshot, which names no symbol, takes that of its file."""
-    event = decode(frame.raw, frame.recv_ns)
-    if isinstance(event, Depth) and not event.symbol:
-        return msgspec.structs.replace(event, symbol=frame.symbol)
-    return event

@@ -5,17 +5,18 @@ from enum import StrEnum
 
 import msgspec
 
-from market.simulator.orders import Fill, Order, OrderRequest
+from market.simulator.orders import Fill, Leg, Order, OrderRequest
 
 
 class Execution(StrEnum):
-    """What happened to an order."""
+    """What happened to an order. CALCULATED is an execution of a liquidation."""
 
     NEW = "NEW"
     TRADE = "TRADE"
     CANCELED = "CANCELED"
     EXPIRED = "EXPIRED"
     AMENDED = "AMENDED"
+    CALCULATED = "CALCULATED"
 
 
 class OrderReport(msgspec.Struct, frozen=True):
@@ -27,13 +28,42 @@ class OrderReport(msgspec.Struct, frozen=True):
     ts_ns: int
 
 
+class Cause(StrEnum):
+    """Why wallet or position changed."""
+
+    TRADE = "TRADE"
+    FUNDING = "FUNDING"
+    MARGIN = "MARGIN"
+    INSURANCE = "INSURANCE"
+    MARGIN_MODE = "MARGIN_MODE"
+
+
 class AccountReport(msgspec.Struct, frozen=True):
-    """Wallet or position changed. ``change`` is money in or out that is no trade (funding), else 0."""
+    """Wallet or position changed. ``change`` is money in or out that is no trade (funding, insurance), else 0."""
 
     symbol: str
-    is_funding: bool
+    cause: Cause
     change: Decimal
     ts_ns: int
+    leg: Leg = Leg.NET
+
+
+class ConfigReport(msgspec.Struct, frozen=True):
+    """The leverage of a symbol was changed."""
+
+    symbol: str
+    leverage: int
+    ts_ns: int
+
+
+class Income(msgspec.Struct, frozen=True, gc=False):
+    """One change of the wallet, signed: ``amount`` > 0 is received. ``trade_id`` 0 when no trade caused it."""
+
+    symbol: str
+    kind: str
+    amount: Decimal
+    ts_ns: int
+    trade_id: int = 0
 
 
 class StopStatus(StrEnum):
@@ -51,7 +81,9 @@ class Stop(msgspec.Struct):
     """A conditional order: once the watched price reaches ``trigger_ticks`` from its side, ``request`` is placed.
 
     ``rises`` tells the direction that triggers; ``on_mark`` watches the mark price instead of the last trade.
-    ``closes`` takes the whole position of that moment instead of ``request.qty``.
+    ``closes`` takes the whole position of that moment instead of ``request.qty``. A trailing stop follows the best
+    price since it became active at ``trail_ticks``, or at the ratio ``trail`` of it: ``trigger_ticks`` moves along.
+    Stops of one ``group`` cancel each other: the first that triggers ends the others.
     """
 
     stop_id: int
@@ -65,6 +97,16 @@ class Stop(msgspec.Struct):
     status: StopStatus = StopStatus.NEW
     order_id: int = 0
     failure: str = ""
+    group: str = ""
+    trail: Decimal = Decimal(0)
+    trail_ticks: int = 0
+    activation_ticks: int = 0
+    is_active: bool = True
+    triggered_ns: int = 0
+
+    @property
+    def trails(self) -> bool:
+        return self.trail > 0 or self.trail_ticks > 0
 
 
 class StopReport(msgspec.Struct, frozen=True):
@@ -74,4 +116,4 @@ class StopReport(msgspec.Struct, frozen=True):
     ts_ns: int
 
 
-Report = OrderReport | AccountReport | StopReport
+Report = OrderReport | AccountReport | StopReport | ConfigReport

@@ -56,7 +56,7 @@ def to_ticks(instrument: Instrument, px: Decimal) -> int:
 def check_band(side: int, px: Decimal, mark_px: Decimal) -> None:
     """A buy may not be priced far above the mark, a sell not far below (PERCENT_PRICE). No mark, no band."""
     if mark_px > 0 and (px - mark_px) * side > PX_BAND * mark_px:
-        raise Reject(Reason.PX_BAND)
+        raise Reject(Reason.PX_BAND if side > 0 else Reason.PX_BAND_LOW)
 
 
 def check_notional(instrument: Instrument, request: OrderRequest, lots: int, px: Decimal) -> None:

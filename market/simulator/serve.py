@@ -3,54 +3,34 @@
 import asyncio
 import contextlib
 import errno
+import importlib
 import json
 import signal
 import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from aiohttp import web
 
-from market.simulator import admin, binance_rest, binance_ws
-from market.simulator.binance_auth import Credentials
-from market.simulator.binance_face import BinanceFace, credentials_of
+from market.simulator import admin
 from market.simulator.errors import SimulatorError
-from market.simulator.exchange import Exchange
-from market.simulator.hub import Hub
-from market.simulator.player import Player
-from market.simulator.scan import Fees, instruments
-from market.tape import Session, session_frames, sessions
+from market.simulator.face import KITS, Face, Kit
+from market.simulator.face import VENUE as VENUE
+from market.simulator.face import Options as Options
+from market.tape import Session, sessions
 
-VENUE: Final = "binanceusdm"
 HOST: Final = "127.0.0.1"
 SHUTDOWN_S: Final = 1.0
 TICK_S: Final = 0.5
 
 
-class Options(msgspec.Struct, frozen=True):
-    """What to simulate. ``tape`` None generates one from ``seed``; ``start_ns`` 0 plays the oldest session whole."""
-
-    venue: str = VENUE
-    tape: Path | None = None
-    start_ns: int = 0
-    speed: float = 1.0
-    port: int = 0
-    seed: int = 7
-    latency_ms: float = 5.0
-    wallet: Decimal = Decimal(10_000)
-    leverage: int = 20
-    fees: Fees = Fees()
-
-
 def check(options: Options) -> None:
     """Refuse settings that make no sense."""
-    if options.venue != VENUE:
-        raise SimulatorError(f"venue {options.venue!r} is not simulated", f"pass --venue {VENUE}")
+    if options.venue not in KITS:
+        raise SimulatorError(f"venue {options.venue!r} is not simulated", f"pass --venue {', '.join(KITS)}")
     if not 0 < options.speed < float("inf"):
         raise SimulatorError(f"speed {options.speed} is not a positive number", "pass --speed 1 for real time")
     if not 0 <= options.latency_ms < 60_000:
@@ -100,10 +80,10 @@ def session_of(options: Options, scratch: Path) -> Session:
         from market.simulator.generator import generate  # numpy is only needed for this
 
         generate(scratch, options.seed)
-    found = sessions(folder)
-    ours = [session for session in found if session.venue == options.venue]
+    found, playable = sessions(folder), kit_of(options.venue).tape_venues
+    ours = next((own for venue in playable if (own := [s for s in found if s.venue == venue])), [])
     if not ours:
-        fix = f"pass a tape of {options.venue} with --tape, or leave it out to generate one"
+        fix = f"pass a tape of {' or '.join(playable)} with --tape, or leave it out to generate one"
         raise SimulatorError(
             f"{folder} was recorded on {found[0].venue}, and this exchange serves {options.venue}", fix
         )
@@ -115,27 +95,27 @@ def session_of(options: Options, scratch: Path) -> Session:
     )
 
 
-def build(options: Options, session: Session, credentials: Credentials) -> BinanceFace:
-    """The exchange with its markets warmed up to ``start_ns``."""
-    listed = instruments(session.files, options.fees)
-    exchange = Exchange(listed, options.wallet, options.leverage, lambda _report: None)
-    hub = Hub()
-    player = Player(session_frames(session), exchange, hub, options.speed, int(options.latency_ms * 1e6))
-    player.warm(options.start_ns)
-    return BinanceFace(exchange, player, hub, credentials)
+def kit_of(venue: str) -> Kit:
+    """How to build a venue's face; only that venue's modules are imported."""
+    kit: Kit = importlib.import_module(KITS[venue]).KIT
+    return kit
 
 
-def application(face: BinanceFace) -> web.Application:
+def build(options: Options, session: Session) -> Face:
+    """The face of the venue, its markets warmed up to ``start_ns``."""
+    face = kit_of(options.venue).build(options, session)
+    face.player.warm(options.start_ns)
+    return face
+
+
+def application(face: Face) -> web.Application:
     """Every path of the venue and the admin door."""
     app = web.Application(client_max_size=1 << 20)
-    ws = binance_ws.handler(face)
-    app.router.add_routes([web.get(path if path.startswith("/") else f"/{path}", ws) for path in binance_ws.PATHS])
-    app.router.add_routes(admin.routes(face))
-    app.router.add_route("*", "/fapi/{tail:.*}", binance_rest.handler(face))
+    app.router.add_routes([*admin.routes(face), *face.routes()])
     return app
 
 
-async def run(face: BinanceFace, listener: socket.socket, ready: Callable[[], None]) -> None:
+async def run(face: Face, listener: socket.socket, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -152,13 +132,13 @@ async def run(face: BinanceFace, listener: socket.socket, ready: Callable[[], No
     await _shut_down(face, runner, playing)
 
 
-async def _tick(face: BinanceFace) -> None:
+async def _tick(face: Face) -> None:
     while True:
         await asyncio.sleep(TICK_S)
         face.tick()
 
 
-async def _shut_down(face: BinanceFace, runner: web.AppRunner, playing: "asyncio.Task[None]") -> None:
+async def _shut_down(face: Face, runner: web.AppRunner, playing: "asyncio.Task[None]") -> None:
     failed = playing.exception() if playing.done() else None
     playing.cancel()
     sockets = [*face.hub.sockets, *face.hub.users]
@@ -172,10 +152,9 @@ async def _shut_down(face: BinanceFace, runner: web.AppRunner, playing: "asyncio
         raise failed
 
 
-def ready_line(face: BinanceFace, port: int) -> str:
+def ready_line(face: Face, port: int) -> str:
     """The one line of JSON a parent process waits for."""
-    keys = {"api_key": face.credentials.api_key, "secret": face.credentials.secret, "password": None}
-    return json.dumps({"rest": f"http://{HOST}:{port}", "ws": f"ws://{HOST}:{port}", **keys})
+    return json.dumps({"rest": f"http://{HOST}:{port}", "ws": f"ws://{HOST}:{port}", **face.keys()})
 
 
 @contextlib.contextmanager
@@ -199,6 +178,6 @@ def serve(options: Options) -> None:
     check(options)
     temporary = tempfile.TemporaryDirectory(prefix="cryptoscalp-sim-")
     with _leave_on_sigterm(), bind(options.port) as listener, temporary as scratch:
-        face = build(options, session_of(options, Path(scratch)), credentials_of(options.seed))
+        face = build(options, session_of(options, Path(scratch)))
         port = listener.getsockname()[1]
         asyncio.run(run(face, listener, lambda: print(ready_line(face, port), flush=True)))

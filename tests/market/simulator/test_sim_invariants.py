@@ -11,7 +11,7 @@ from market.events import Depth
 from market.simulator.errors import Reject
 from market.simulator.ladder import Ladder
 from market.simulator.orders import Tif
-from market.simulator.player import read
+from market.simulator.source import read
 from tests.market.simulator.cases import SYMBOL, Venue, delta, quote, trade
 
 TICKS = st.integers(995, 1006)

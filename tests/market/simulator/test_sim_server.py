@@ -382,7 +382,7 @@ def test_used_port_is_one_sentence_and_a_fix(long_tape):
         (["--tape", "/does/not/exist"], "/does/not/exist"),
         (["--speed", "0"], "speed"),
         (["--speed", "nan"], "speed"),
-        (["--venue", "okx"], "okx"),
+        (["--venue", "kraken"], "kraken"),
         (["--latency-ms", "-1"], "latency"),
         (["--port", "70000"], "70000"),
         (["--wallet", "0"], "--wallet"),
