@@ -6,14 +6,13 @@ first: batch rows must equal streamed rows bit for bit, or nothing is timed.
 
 import argparse
 import json
-import os
-import platform
 import time
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks._machine import machine
 from features.kernel import encode, fold, init_state, update, warm_up
 from features.schema import COUNT
 from market.events import Quote
@@ -88,10 +87,9 @@ def measure() -> dict[str, Any]:
     calls = quotes()
     if fold(*columns(calls))[0].tobytes() != streamed(calls).tobytes():
         raise SystemExit("batch and streamed feature rows differ: nothing was timed")
-    machine = {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count(), "load1": os.getloadavg()[0]}
     return {
         "benchmark": "features",
-        "machine": machine,
+        "machine": machine(),
         "results": [
             result("25 features, one public call a tick (blocks of 100)", time_update(calls)),
             result("25 features, batch fold, per event", time_fold(calls)),

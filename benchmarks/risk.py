@@ -1,8 +1,6 @@
 """P15: all seven risk layers on one intent, against the same checks in numpy and pandas."""
 
 import json
-import os
-import platform
 import random
 import statistics
 import sys
@@ -11,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks import _risk_peer as peer
+from benchmarks._machine import machine
 from risk.gate import check
 from risk.profiles import Limits, Profile
 from risk.types import AccountView, Decision, Intent, MarketView, PositionView, Regime
@@ -120,11 +119,6 @@ def report(positions: int, correct: bool, rounds: Sequence[tuple[list[int], list
         "correct": correct,
         "met": correct and p50 < GOAL_US[positions] and ratio >= GOAL_RATIO,
     }
-
-
-def machine() -> dict[str, Any]:
-    """Where this was measured."""
-    return {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count(), "load1": os.getloadavg()[0]}
 
 
 def main() -> int:
