@@ -1,8 +1,10 @@
 """The truth test of a book: is its top what the exchange itself says the top is? Ids decide, not clocks.
 
-After a depth event with last id ``u_k`` the book must show the bookTicker of the greatest ``u <= u_k`` in the whole
-recording, which may have been received before or after it. A diff book only knows what its snapshot held and what diffs
-mentioned since; where the true best lies outside that, a side cannot be compared.
+Binance sends a bookTicker for every change of the top: after a depth event with last id ``u_k`` the book must show the
+one of the greatest ``u <= u_k`` in the whole recording, which may have been received before or after it. OKX
+(``bbo-tbt``) and Bybit (``orderbook.1``) send the top at most every 10 ms, so an older quote proves nothing about a
+younger book: there only the quote of the very same id (seqId, seq) is compared. A diff book only knows what its
+snapshot held and what diffs mentioned since; where the true best lies outside that, a side cannot be compared.
 """
 
 from bisect import bisect_right
@@ -12,10 +14,10 @@ from decimal import Decimal
 import msgspec
 
 from market.book import Book
+from market.codecs.numbers import Top
 from market.events import Depth
 
 Level = tuple[Decimal, Decimal]
-Top = tuple[str, str, str, str]
 
 
 class BookVsTicker(msgspec.Struct):
@@ -28,9 +30,13 @@ class BookVsTicker(msgspec.Struct):
 
 
 class Tickers:
-    """All bookTickers of one recording of one symbol, found by update id."""
+    """All quotes of one recording of one symbol, found by update id.
 
-    def __init__(self) -> None:
+    ``every_change`` says that the venue sends one for every change of the top.
+    """
+
+    def __init__(self, every_change: bool = True) -> None:
+        self._every_change = every_change
         self._found: list[tuple[int, int, Top]] = []
         self._ids: list[int] = []
 
@@ -38,12 +44,14 @@ class Tickers:
         self._found.append((update_id, len(self._found), top))
 
     def at(self, update_id: int) -> Top | None:
-        """The ticker of the greatest id not above ``update_id`` (the last received, if it was sent twice)."""
+        """What the top was at ``update_id`` (the last received, if it was sent twice); None when no quote tells."""
         if len(self._ids) != len(self._found):
             self._found.sort()
             self._ids = [found[0] for found in self._found]
         index = bisect_right(self._ids, update_id)
-        return self._found[index - 1][2] if index else None
+        if index == 0 or not (self._every_change or self._ids[index - 1] == update_id):
+            return None
+        return self._found[index - 1][2]
 
 
 class BookLife:
@@ -52,19 +60,19 @@ class BookLife:
     def __init__(self, snapshot: Depth) -> None:
         self._ranges = tuple(_range(levels) for levels in (snapshot.bids, snapshot.asks))
         self._mentioned: tuple[dict[str, int], dict[str, int]] = ({}, {})
-        self._tops: list[tuple[int, Level | None, Level | None]] = []
+        self.tops: list[tuple[int, Level | None, Level | None]] = []
 
     def record(self, book: Book, depth: Depth) -> None:
         """Note the book's top after ``depth`` was applied to it."""
-        index = len(self._tops)
+        index = len(self.tops)
         for mentioned, levels in zip(self._mentioned, (depth.bids, depth.asks), strict=True):
             for px, _ in levels:
                 mentioned.setdefault(_plain(px), index)
-        self._tops.append((depth.last_id, book.best_bid(), book.best_ask()))
+        self.tops.append((depth.quote_id, book.best_bid(), book.best_ask()))
 
     def compare(self, tickers: Tickers, result: BookVsTicker) -> None:
-        """Add the comparison of every noted top to ``result``; events before the first ticker are left out."""
-        for index, (last_id, *sides) in enumerate(self._tops):
+        """Add the comparison of every noted top to ``result``; events no quote tells of are left out."""
+        for index, (last_id, *sides) in enumerate(self.tops):
             top = tickers.at(last_id)
             if top is None:
                 continue

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from market.tape import convert as rewrite
 from market.tape_stats import Report, tape_stats
 
 app = typer.Typer(help="Look into tapes (recorded market data).", no_args_is_help=True)
@@ -33,6 +34,18 @@ def stats(
         typer.echo(msgspec.json.format(msgspec.json.encode(facts)).decode())
     else:
         Console().print(_table(path, facts))
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="A recording (zstd, zip, JSON lines) or a folder of them.")],
+    folder: Annotated[Path, typer.Argument(help="Where the tapes go: one per symbol and UTC day.")],
+) -> None:
+    """Rewrite recordings of other formats as tapes; the frames stay untouched."""
+    with Console(stderr=True).status(f"converting {source}"):
+        tapes = rewrite(source, folder)
+    for tape in tapes:
+        typer.echo(str(tape))
 
 
 def _warn(report: Report) -> None:

@@ -1,9 +1,13 @@
 """Tapes: gzip lines ``recv_ns<space>raw JSON frame``, one file per venue, symbol and day.
 
+Recordings of others are read too (zstd, zip, JSON lines of many symbols: ``market.tape.lines``); ``convert`` rewrites
+them as tapes.
+
 Nothing here interprets a frame beyond what names its venue and symbol; ``market.codecs`` does.
 """
 
-from market.tape.find import find_tapes, identify, scan
+from market.tape.convert import convert
+from market.tape.find import find_tapes, identify, identify_all, scan
 from market.tape.frames import (
     Frame,
     FrameReader,
@@ -26,8 +30,10 @@ __all__ = [
     "TapeFile",
     "TapeWriter",
     "chain",
+    "convert",
     "find_tapes",
     "identify",
+    "identify_all",
     "merge",
     "merge_readers",
     "read_frames",

@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 from typing import Final
 
-from market.codecs.binance import decode
+from market.codecs import decode_all
 from market.errors import FrameError, TapeError
-from market.tape.frames import FIX_PATH, FrameReader, TapeFile
+from market.tape.frames import FIX_PATH, Frame, FrameReader, TapeFile
+from market.tape.lines import family_of, symbol_of
 
 _SNIFF_LINES: Final = 2_000
 _COIN_MARGINED: Final = re.compile(r"USD_(PERP|\d{6})$")
@@ -18,7 +19,7 @@ def find_tapes(path: Path) -> list[TapeFile]:
     Raises
     ------
     TapeError
-        The path is missing, the file is no Binance tape, or the folder holds none.
+        The path is missing, the file is no tape of a venue we read, or the folder holds none.
     """
     return scan(path)[0]
 
@@ -28,12 +29,12 @@ def scan(path: Path) -> tuple[list[TapeFile], list[TapeError]]:
     if not path.exists():
         raise TapeError(f"{path} does not exist", FIX_PATH)
     if not path.is_dir():
-        return [identify(path)], []
+        return identify_all(path), []
     tapes: list[TapeFile] = []
     ignored: list[TapeError] = []
     for file in sorted(child for child in path.iterdir() if child.is_file() and not child.name.endswith(".part")):
         try:
-            tapes.append(identify(file))
+            tapes += identify_all(file)
         except TapeError as error:
             ignored.append(error)
     if not tapes:
@@ -43,31 +44,78 @@ def scan(path: Path) -> tuple[list[TapeFile], list[TapeError]]:
 
 
 def identify(path: Path) -> TapeFile:
-    """Venue, symbol and first receive time of one file, from its first frames.
+    """Venue, symbol and first receive time of one file (of its first symbol, where it holds several).
 
     Raises
     ------
     TapeError
         The file is empty, no tape, of a venue we cannot read, or names no symbol.
     """
-    reader = FrameReader(path)
-    first_ns, symbol, venue, reason = 0, "", "", ""
+    return identify_all(path)[0]
+
+
+def identify_all(path: Path) -> list[TapeFile]:
+    """The tapes of one file: one, told by its first frames; of a recording of many symbols one each, read whole.
+
+    Raises
+    ------
+    TapeError
+        As ``identify``.
+    """
+    reader, found = FrameReader(path), _Found()
     for frame in reader:
-        first_ns = first_ns or frame.recv_ns
-        try:
-            event = decode(frame.raw, frame.recv_ns)
-        except FrameError as error:
-            reason = reason or f"line {reader.line}: {error}"
-            event = None
-        symbol = symbol or ("" if event is None else event.symbol)
-        venue = venue or ("" if event is None else _market_of(frame.raw))
-        if (symbol and venue) or reader.frames >= _SNIFF_LINES:
+        found.take(frame, reader)
+        if not reader.shared and (found.complete or reader.frames >= _SNIFF_LINES):
             break
-    if not symbol:
-        why = reason or "no frame names a symbol"
-        raise TapeError(f"{path} is no Binance tape: {why}", "only Binance spot and futures recordings are read here")
-    venue = "binancecoinm" if _COIN_MARGINED.search(symbol) else venue or "binance"
-    return TapeFile(path, venue, symbol.upper(), first_ns)
+    if not found.symbols:
+        why = found.reason or "no frame names a symbol"
+        raise TapeError(f"{path} is no tape: {why}", "recordings of Binance, OKX and Bybit are read here")
+    names = sorted(found.symbols) if reader.shared else list(found.symbols)[:1]
+    return [_tape(path, name, names, found, reader.shared) for name in names]
+
+
+class _Found:
+    """What the frames of a file said of its venue, and when its symbols first appeared."""
+
+    def __init__(self) -> None:
+        self.symbols: dict[str, int] = {}
+        self.family = self.market = self.reason = ""
+        self.first_ns = 0
+
+    @property
+    def complete(self) -> bool:
+        return bool(self.symbols) and bool(self.market or self.family != "binance")
+
+    def take(self, frame: Frame, reader: FrameReader) -> None:
+        self.first_ns = self.first_ns or frame.recv_ns
+        family = family_of(frame.raw)
+        try:
+            events = decode_all(family)(frame.raw, frame.recv_ns)
+        except FrameError as error:
+            self.reason = self.reason or f"line {reader.line}: {error}"
+            return
+        named = {event.symbol.upper() for event in events if event.symbol}
+        if reader.shared and (name := frame.symbol or symbol_of(frame.raw)):
+            named.add(name)
+        for name in named:
+            self.symbols.setdefault(name, frame.recv_ns)
+        if events:
+            self.family = self.family or family
+            self.market = self.market or (_market_of(frame.raw) if family == "binance" else "")
+
+
+def _tape(path: Path, name: str, names: list[str], found: _Found, shared: bool) -> TapeFile:
+    """The first tape of a shared file also gets the frames that name no symbol."""
+    rest = [] if name == names[0] else [""]
+    others = tuple(other for other in [*names, *rest] if other != name) if shared else ()
+    first_ns = found.symbols[name] if shared else found.first_ns
+    return TapeFile(path, _venue(found, name), name, first_ns, others)
+
+
+def _venue(found: _Found, symbol: str) -> str:
+    if found.family and found.family != "binance":
+        return found.family
+    return "binancecoinm" if _COIN_MARGINED.search(symbol) else found.market or "binance"
 
 
 def _market_of(raw: bytes) -> str:

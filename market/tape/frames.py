@@ -5,22 +5,33 @@ with its place and reason.
 """
 
 import heapq
-import zlib
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import msgspec
 
 from market.errors import FrameError, TapeError
-from market.units import time_ns
+from market.tape.lines import Line, parse_line, split_line
+from market.tape.unpack import Unpacker
 
-FIX_PATH: Final = "pass a tape file (gzip lines `recv_ns frame`), or the folder that directly holds such files"
-_CHUNK: Final = 1 << 18
+__all__ = [
+    "FIX_PATH",
+    "Frame",
+    "FrameReader",
+    "Quarantined",
+    "TapeFile",
+    "chain",
+    "merge",
+    "merge_readers",
+    "read_frames",
+    "split_line",
+]
+FIX_PATH: Final = "pass a tape file (lines `recv_ns frame`, gzip), or the folder that directly holds such files"
 _KEEP_REASONS: Final = 100
 _NO_TAPE_AFTER: Final = 2_000
 _LONGEST_LINE: Final = 1 << 23
-_GZIP: Final = b"\x1f\x8b"
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
@@ -32,12 +43,17 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 
 
 class TapeFile(msgspec.Struct, frozen=True):
-    """A recording of one symbol. ``venue`` is ``binanceusdm``, ``binancecoinm`` or ``binance`` (spot)."""
+    """A recording of one symbol. ``venue`` is ``binanceusdm``, ``binancecoinm``, ``binance`` (spot), ``okx`` or
+    ``bybit``.
+
+    ``others`` are the symbols of the same file that are tapes of their own (with "": frames that name no symbol).
+    """
 
     path: Path
     venue: str
     symbol: str
     first_recv_ns: int
+    others: tuple[str, ...] = ()
 
 
 class Quarantined(msgspec.Struct, frozen=True):
@@ -52,19 +68,26 @@ class Quarantined(msgspec.Struct, frozen=True):
 
 
 class FrameReader(Iterator[Frame]):
-    """Frames of one file in file order, and what was wrong with it so far.
+    """Frames of one file in file order (REST answers, where kept apart, at their time), and what was wrong with it.
 
-    ``truncated`` is True once the compressed data ended or broke before its end mark (all whole lines before it were
-    given); ``quarantined`` counts lines that are no ``int json`` and ``reasons`` holds the first hundred; ``late``
-    counts frames whose receive time is below the one before (kept as received).
+    ``truncated`` is True once the packed data ended or broke before its end mark (all whole lines before it were
+    given); ``quarantined`` counts lines that are no frame and ``reasons`` holds the first hundred; ``late`` counts
+    frames whose receive time is below the one before (kept as received); ``received`` counts lines that are or should
+    be frames, without the ``answers`` of REST; ``shared`` says that the file may hold several symbols.
     """
 
-    def __init__(self, path: Path, symbol: str = "") -> None:
+    def __init__(self, path: Path, symbol: str = "", others: Sequence[str] = ()) -> None:
         self.path, self.symbol = path, symbol
-        self.truncated = False
-        self.frames = self.late = self.quarantined = self.line = 0
+        self.shared = False
+        self.frames = self.late = self.quarantined = self.line = self.received = self.answers = 0
         self.reasons: list[Quarantined] = []
+        self._others = frozenset(others)
+        self._unpacker = Unpacker(path)
         self._frames = self._read()
+
+    @property
+    def truncated(self) -> bool:
+        return self._unpacker.truncated
 
     def __iter__(self) -> "FrameReader":
         return self
@@ -80,31 +103,54 @@ class FrameReader(Iterator[Frame]):
 
     def _read(self) -> Iterator[Frame]:
         previous, symbol = 0, self.symbol
-        for line in self._lines():
-            self.line += 1
-            try:
-                recv_ns, raw = split_line(line)
-            except FrameError as error:
-                self.reject(str(error))
-                if self.frames == 0 and self.line >= _NO_TAPE_AFTER:
-                    break
-                continue
-            if recv_ns < previous:
+        for line in self._in_time():
+            if line.recv_ns < previous:
                 self.late += 1
-            previous = recv_ns
+            previous = line.recv_ns
             self.frames += 1
-            yield Frame(recv_ns, raw, symbol)
+            yield Frame(line.recv_ns, line.raw, symbol or line.owner or "")
         if self.frames == 0:
             raise TapeError(self._why_empty(), FIX_PATH)
+
+    def _in_time(self) -> Iterator[Line]:
+        """Own lines in file order; REST answers, which a recorder writes before all frames, wait for their time."""
+        answers: deque[Line] = deque()
+        for line in self._own():
+            if line.is_answer:
+                self.answers += 1
+                answers.append(line)
+                continue
+            while answers and answers[0].recv_ns <= line.recv_ns:
+                yield answers.popleft()
+            self.received += 1
+            yield line
+        yield from answers
+
+    def _own(self) -> Iterator[Line]:
+        for text in self._lines():
+            self.line += 1
+            try:
+                line = parse_line(text)
+            except FrameError as error:
+                self.received += 1
+                self.reject(str(error))
+                if self.frames == 0 and self.line >= _NO_TAPE_AFTER:
+                    return
+                continue
+            if line is None:
+                continue
+            self.shared = self.shared or line.owner is not None
+            if not self._others or line.owner not in self._others:
+                yield line
 
     def _why_empty(self) -> str:
         if self.reasons:
             return f"{self.path} is no tape: line {self.reasons[0].line}: {self.reasons[0].reason}"
-        return f"{self.path} holds no frame" + (" before its gzip data breaks off" if self.truncated else "")
+        return f"{self.path} holds no frame" + (" before its packed data breaks off" if self.truncated else "")
 
     def _lines(self) -> Iterator[bytes]:
         rest = b""
-        for chunk in self._chunks():
+        for chunk in self._unpacker:
             lines = (rest + chunk).split(b"\n")
             rest = lines.pop()
             yield from lines
@@ -113,58 +159,6 @@ class FrameReader(Iterator[Frame]):
                 rest = b""
         if rest and not self.truncated:
             yield rest
-
-    def _chunks(self) -> Iterator[bytes]:
-        try:
-            with self.path.open("rb") as file:
-                head = file.read(_CHUNK)
-                if head[:2] == _GZIP:
-                    yield from self._inflate(head, file)
-                else:
-                    yield head
-                    yield from iter(lambda: file.read(_CHUNK), b"")
-        except OSError as error:
-            raise TapeError(
-                f"{self.path} cannot be read: {error.strerror}", "check the path and its permissions"
-            ) from None
-
-    def _inflate(self, data: bytes, file: BinaryIO) -> Iterator[bytes]:
-        """Text of all gzip members; ``truncated`` when the last one has no end or something breaks on the way."""
-        unzip = zlib.decompressobj(31)
-        while data:
-            try:
-                yield unzip.decompress(data)
-            except zlib.error:
-                self.truncated = True
-                return
-            data = unzip.unused_data.lstrip(b"\0") if unzip.eof else b""
-            data = data or file.read(_CHUNK)
-            if unzip.eof and data:
-                unzip = zlib.decompressobj(31)
-        self.truncated = not unzip.eof
-
-
-def split_line(line: bytes) -> tuple[int, bytes]:
-    """Receive time (ns; s, ms and µs are recognised) and frame of one tape line.
-
-    Raises
-    ------
-    FrameError
-        The line is not ``int json``.
-
-    >>> split_line(b'1680652700423575 {"u":1}')
-    (1680652700423575000, b'{"u":1}')
-    """
-    stamp, _, raw = line.partition(b" ")
-    if not stamp.isdigit():
-        raise FrameError("no receive time before the frame" if line else "empty line")
-    raw = raw.strip()
-    if raw[:1] not in (b"{", b"[") or raw[-1:] not in (b"}", b"]"):
-        raise FrameError("the frame after the receive time is no whole JSON object")
-    if len(stamp) > 19:
-        raise FrameError("receive time is out of range")
-    value = int(stamp)
-    return (value if 10**17 <= value < 2**63 else time_ns(value)), raw
 
 
 def read_frames(file: TapeFile) -> FrameReader:
@@ -175,7 +169,7 @@ def read_frames(file: TapeFile) -> FrameReader:
     TapeError
         While iterating: the file cannot be read or has no valid line at all.
     """
-    return FrameReader(file.path, file.symbol)
+    return FrameReader(file.path, file.symbol, file.others)
 
 
 def chain(files: Sequence[TapeFile]) -> list[list[TapeFile]]:
