@@ -1,0 +1,114 @@
+"""The exchange with what OKX adds: orders accepted, then cancelled; why an order ended; one-minute candles."""
+
+from collections import deque
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from market.events import Event, Trade
+from market.instruments import Instrument
+from market.simulator.errors import Reason, Reject
+from market.simulator.exchange import Exchange
+from market.simulator.orders import Order, OrderRequest, Status, Tif
+from market.simulator.reports import Execution, OrderReport, Report
+from market.simulator.rules import sized
+
+MINUTE_NS: Final = 60_000_000_000
+CANDLES: Final = 1_440
+BY_USER, FOK, IOC, COUNTDOWN, POST_ONLY, UNREDUCING = "1", "13", "14", "20", "31", "17"
+ENDED_BY: Final = {Reason.POST_ONLY: POST_ONLY, Reason.FILL_OR_KILL: FOK}
+
+
+class Candle(msgspec.Struct):
+    """Trades of one minute; ``volume`` in base units."""
+
+    open_ns: int
+    open_px: float
+    high_px: float
+    low_px: float
+    close_px: float
+    volume: float = 0.0
+    quote_volume: float = 0.0
+
+    def add(self, px: float, qty: float) -> None:
+        self.high_px, self.low_px, self.close_px = max(self.high_px, px), min(self.low_px, px), px
+        self.volume += qty
+        self.quote_volume += px * qty
+
+
+class OkxExchange(Exchange):
+    """Post-only and fill-or-kill orders that cannot stand are accepted, then cancelled: an acknowledgement is no proof.
+
+    ``cancel_source`` holds the venue's reason code for every order that ended without being filled.
+    """
+
+    def __init__(
+        self, instruments: list[Instrument], wallet: Decimal, leverage: int, emit: Callable[[Report], None]
+    ) -> None:
+        super().__init__(instruments, wallet, leverage, emit)
+        self.candles: dict[str, deque[Candle]] = {i.symbol: deque(maxlen=CANDLES) for i in instruments}
+        self.cancel_source: dict[int, str] = {}
+        self._why = ""
+
+    def on_event(self, event: Event, is_aggregate: bool = False) -> None:
+        """Take one recorded event; trades are remembered as candles as well."""
+        super().on_event(event, is_aggregate)
+        market = self.markets.get(event.symbol)
+        if not isinstance(event, Trade) or market is None or not event.is_market:
+            return
+        if is_aggregate != market.prints_trades:
+            self._remember(event)
+
+    def _remember(self, trade: Trade) -> None:
+        candles = self.candles[trade.symbol]
+        open_ns = trade.ts_event - trade.ts_event % MINUTE_NS
+        if not candles or candles[-1].open_ns < open_ns:
+            candles.append(Candle(open_ns, trade.px, trade.px, trade.px, trade.px))
+        candles[-1].add(trade.px, trade.qty)
+
+    def place(self, request: OrderRequest) -> Order:
+        """Accept an order and match it; one that post-only or fill-or-kill forbids is cancelled at once."""
+        try:
+            return super().place(request)
+        except Reject as reject:
+            if reject.reason not in ENDED_BY:
+                raise
+            return self._accept_cancelled(request, ENDED_BY[reject.reason])
+
+    def _accept_cancelled(self, request: OrderRequest, why: str) -> Order:
+        ticks, lots = sized(self.market(request.symbol).instrument, request, self.account.mark_px[request.symbol])
+        order = self._draft(request, ticks, lots)
+        order.order_id = next(self._order_ids)
+        order.client_id = order.client_id or f"sim{order.order_id}"
+        self.orders[order.order_id] = order
+        self._client_ids[order.client_id] = order.order_id
+        self.cancel_source[order.order_id] = why
+        self.emit(OrderReport(order, Execution.NEW, None, self.now_ns))
+        order.status = Status.CANCELED
+        self.emit(OrderReport(order, Execution.CANCELED, None, self.now_ns))
+        return order
+
+    def expire(self, now_ns: int) -> None:
+        """Run the countdowns that are due; what they cancel says so."""
+        self._why = COUNTDOWN
+        super().expire(now_ns)
+        self._why = ""
+
+    def source_of(self, order: Order) -> str:
+        """The venue's reason code for the end of an order, "" while it is open or when it was filled."""
+        if order.is_open or order.status is Status.FILLED:
+            return ""
+        known = self.cancel_source.get(order.order_id)
+        if known is None:
+            known = self.cancel_source[order.order_id] = self._why or _ended_by(order)
+        return known
+
+
+def _ended_by(order: Order) -> str:
+    if order.status is Status.CANCELED:
+        return BY_USER
+    if order.ticks is None or order.tif is Tif.IOC:
+        return IOC
+    return FOK if order.tif is Tif.FOK else UNREDUCING
