@@ -142,10 +142,10 @@ class Account:
         legs = [leg] if leg is not None else [one for one, _ in self.legs(symbol)]
         return sum((maintenance(abs(self.notional(symbol, one))) for one in legs), ZERO)
 
-    def worst_notional(self, symbol: str, orders: list[Order]) -> Decimal:
-        """Largest position value these open orders can lead to, over both legs in hedge mode."""
+    def worst_notional(self, symbol: str, orders: list[Order], only: Leg | None = None) -> Decimal:
+        """Largest position value these open orders can lead to, of one leg or (None) summed over those in use."""
         worst = ZERO
-        for leg, _ in self.legs(symbol):
+        for leg in [one for one, _ in self.legs(symbol)] if only is None else [only]:
             held = self.notional(symbol, leg)
             own = [order for order in orders if order.leg is leg and not order.reduce_only]
             buys = sum((self._value(order) for order in own if order.side == BUY), ZERO)
@@ -153,9 +153,9 @@ class Account:
             worst += max(abs(held + buys), abs(held - sells), abs(held))
         return worst
 
-    def initial_margin(self, symbol: str, orders: list[Order]) -> Decimal:
-        """Initial margin of the position and these open orders together."""
-        return self.worst_notional(symbol, orders) / self.leverage[symbol]
+    def initial_margin(self, symbol: str, orders: list[Order], only: Leg | None = None) -> Decimal:
+        """Initial margin of the position and these open orders together, of one leg or (None) of those in use."""
+        return self.worst_notional(symbol, orders, only) / self.leverage[symbol]
 
     def _value(self, order: Order) -> Decimal:
         instrument = self.instruments[order.symbol]

@@ -1,17 +1,12 @@
-"""Account calls of Binance USD-M: balances, positions, leverage, modes, fees, listen keys."""
+"""Account calls of Binance USD-M that only read: balances, positions, fees, income, forced orders."""
 
-from decimal import Decimal
 from typing import Any, Final
 
-from market.simulator.account import BPS, ZERO
-from market.simulator.binance_auth import ApiError
-from market.simulator.binance_face import BinanceFace, Route, boolean, integer, require
-from market.simulator.binance_messages import Json, money, ms, text
-from market.simulator.errors import Reason, Reject
-
-MAX_LEVERAGE: Final = 125
-MAINTENANCE: Final = Decimal("0.004")
-MAX_NOTIONAL: Final = 100_000_000
+from market.simulator.account import BPS, ZERO, Position
+from market.simulator.binance_face import BinanceFace, Route, require
+from market.simulator.binance_messages import LEG_NAMES, Json, money, ms, order_record, text
+from market.simulator.binance_pages import page
+from market.simulator.orders import Leg
 
 
 class _Totals:
@@ -24,8 +19,11 @@ class _Totals:
         self.wallet = account.wallet
         self.unrealized = account.total_unrealized_pnl()
         self.position_margin = sum((account.position_margin(s) for s in exchange.markets), ZERO)
-        self.initial_margin = self.wallet + self.unrealized - self.available
-        self.maintenance = sum((abs(account.notional(s)) for s in exchange.markets), ZERO) * MAINTENANCE
+        orders = {s: list(m.matcher.resting.values()) for s, m in exchange.markets.items()}
+        self.initial_margin = sum((account.initial_margin(s, orders[s]) for s in exchange.markets), ZERO)
+        self.maintenance = sum((account.maintenance(s) for s in exchange.markets), ZERO)
+        self.cross_wallet = account.cross_wallet()
+        self.cross_unrealized = account.cross_unrealized_pnl()
 
 
 def _asset(face: BinanceFace, totals: _Totals) -> Json:
@@ -39,8 +37,8 @@ def _asset(face: BinanceFace, totals: _Totals) -> Json:
         "initialMargin": money(totals.initial_margin),
         "positionInitialMargin": money(totals.position_margin),
         "openOrderInitialMargin": money(totals.initial_margin - totals.position_margin),
-        "crossWalletBalance": money(totals.wallet),
-        "crossUnPnl": money(totals.unrealized),
+        "crossWalletBalance": money(totals.cross_wallet),
+        "crossUnPnl": money(totals.cross_unrealized),
         "availableBalance": free,
         "maxWithdrawAmount": free,
         "marginAvailable": True,
@@ -49,9 +47,8 @@ def _asset(face: BinanceFace, totals: _Totals) -> Json:
 
 
 def account(face: BinanceFace, _params: dict[str, str]) -> Json:
-    """Version 3: only symbols with a position or an open order."""
-    totals = _Totals(face)
-    asset = _asset(face, totals)
+    """Version 3: only positions that are not flat or have open orders."""
+    asset = _asset(face, _Totals(face))
     return {
         "totalInitialMargin": asset["initialMargin"],
         "totalMaintMargin": asset["maintMargin"],
@@ -65,7 +62,7 @@ def account(face: BinanceFace, _params: dict[str, str]) -> Json:
         "availableBalance": asset["availableBalance"],
         "maxWithdrawAmount": asset["maxWithdrawAmount"],
         "assets": [asset],
-        "positions": [_account_position(face, symbol) for symbol in _active(face)],
+        "positions": [_account_position(face, *row) for row in _rows(face) if _is_active(face, *row)],
     }
 
 
@@ -73,83 +70,88 @@ def account_v2(face: BinanceFace, params: dict[str, str]) -> Json:
     """Version 2: every symbol, and the account's flags."""
     flags = {"feeTier": 0, "canTrade": True, "canDeposit": True, "canWithdraw": True, "updateTime": 0}
     flags |= {"multiAssetsMargin": False, "tradeGroupId": -1}
-    positions = [_account_position(face, symbol) for symbol in face.exchange.markets]
-    return flags | account(face, params) | {"positions": positions}
+    return flags | account(face, params) | {"positions": [_account_position(face, *row) for row in _rows(face)]}
 
 
-def _active(face: BinanceFace) -> list[str]:
+def _rows(face: BinanceFace, symbol: str | None = None) -> list[tuple[str, Leg]]:
+    """Every position there can be in the account's position mode, or those of one symbol."""
     exchange = face.exchange
-    return [s for s, m in exchange.markets.items() if exchange.account.positions[s].lots or m.matcher.resting]
+    symbols = [exchange.market(symbol).instrument.symbol] if symbol else list(exchange.markets)
+    return [(one, leg) for one in symbols for leg, _ in exchange.account.legs(one)]
 
 
-def _account_position(face: BinanceFace, symbol: str) -> Json:
-    row = position(face, symbol)
+def _is_active(face: BinanceFace, symbol: str, leg: Leg) -> bool:
+    resting = face.exchange.markets[symbol].matcher.resting.values()
+    return face.exchange.account.position(symbol, leg).lots != 0 or any(order.leg is leg for order in resting)
+
+
+def _account_position(face: BinanceFace, symbol: str, leg: Leg) -> Json:
+    row, acc = position(face, symbol, leg), face.exchange.account
     names = ("symbol", "positionSide", "positionAmt", "entryPrice", "notional", "isolatedMargin", "isolatedWallet")
-    margins = (
-        "initialMargin",
-        "maintMargin",
-        "positionInitialMargin",
-        "openOrderInitialMargin",
-        "updateTime",
-        "leverage",
-    )
+    margins = ("initialMargin", "maintMargin", "positionInitialMargin", "openOrderInitialMargin", "updateTime")
     return {name: row[name] for name in (*names, *margins)} | {
+        "leverage": str(acc.leverage[symbol]),
         "unrealizedProfit": row["unRealizedProfit"],
-        "isolated": False,
+        "isolated": acc.is_isolated[symbol],
         "breakEvenPrice": row["breakEvenPrice"],
-        "maxNotional": str(MAX_NOTIONAL),
+        "maxNotional": text(acc.max_notional(symbol)),
         "bidNotional": "0",
         "askNotional": "0",
     }
 
 
-def position(face: BinanceFace, symbol: str) -> Json:
-    """One symbol's position; margin and profit at the mark price."""
+def position(face: BinanceFace, symbol: str, leg: Leg) -> Json:
+    """One position; margin and profit at the mark price."""
     exchange, acc = face.exchange, face.exchange.account
     exchange.refresh_marks()
-    market, held = exchange.market(symbol), acc.positions[symbol]
-    total = acc.initial_margin(symbol, list(market.matcher.resting.values()))
+    market, held = exchange.market(symbol), acc.position(symbol, leg)
+    total = acc.initial_margin(symbol, list(market.matcher.resting.values()), leg)
+    own = acc.position_margin(symbol, leg)
     entry = text(round(held.entry_px, 12).normalize())
+    profit = acc.unrealized_pnl(symbol, leg)
+    is_isolated = acc.is_isolated[symbol] and held.lots != 0
     return {
         "symbol": symbol,
-        "positionSide": "BOTH",
+        "positionSide": LEG_NAMES[leg],
         "positionAmt": text(market.instrument.qty(held.lots)),
         "entryPrice": entry,
         "breakEvenPrice": entry,
         "markPrice": text(round(acc.mark_px[symbol], 8)),
-        "unRealizedProfit": money(acc.unrealized_pnl(symbol)),
-        "liquidationPrice": "0",
-        "isolatedMargin": "0",
-        "notional": money(acc.notional(symbol)) if held.lots else "0",
+        "unRealizedProfit": money(profit),
+        "liquidationPrice": _liquidation_px(face, symbol, leg, held),
+        "isolatedMargin": money(held.margin + profit) if is_isolated else "0",
+        "notional": money(acc.notional(symbol, leg)) if held.lots else "0",
         "marginAsset": market.instrument.quote,
-        "isolatedWallet": "0",
+        "isolatedWallet": money(held.margin) if is_isolated else "0",
         "initialMargin": money(total),
-        "maintMargin": money(abs(acc.notional(symbol)) * MAINTENANCE) if held.lots else "0",
-        "positionInitialMargin": money(acc.position_margin(symbol)),
-        "openOrderInitialMargin": money(total - acc.position_margin(symbol)),
+        "maintMargin": money(acc.maintenance(symbol, leg)) if held.lots else "0",
+        "positionInitialMargin": money(own),
+        "openOrderInitialMargin": money(total - own),
         "adl": 0,
         "bidNotional": "0",
         "askNotional": "0",
         "updateTime": ms(held.updated_ns),
-        "leverage": str(acc.leverage[symbol]),
     }
 
 
+def _liquidation_px(face: BinanceFace, symbol: str, leg: Leg, held: Position) -> str:
+    px = face.exchange.account.liquidation_px(symbol, leg)
+    return text(round(px, 8).normalize()) if held.lots and px else "0"
+
+
 def position_risk(face: BinanceFace, params: dict[str, str]) -> list[Json]:
-    """Version 3: only symbols with a position or an open order."""
-    wanted = params.get("symbol")
-    return [_without_v2(position(face, symbol)) for symbol in _active(face) if wanted in (None, "", symbol)]
-
-
-def _without_v2(row: Json) -> Json:
-    return {name: value for name, value in row.items() if name != "leverage"}
+    """Version 3: only positions that are not flat or have open orders."""
+    return [position(face, *row) for row in _rows(face, params.get("symbol")) if _is_active(face, *row)]
 
 
 def position_risk_v2(face: BinanceFace, params: dict[str, str]) -> list[Json]:
     """Version 2: every symbol."""
-    more = {"marginType": "cross", "isAutoAddMargin": "false", "maxNotionalValue": str(MAX_NOTIONAL)}
-    symbols = [params["symbol"]] if params.get("symbol") else list(face.exchange.markets)
-    return [position(face, symbol) | more for symbol in symbols]
+    acc, found = face.exchange.account, []
+    for symbol, leg in _rows(face, params.get("symbol")):
+        more = {"marginType": "isolated" if acc.is_isolated[symbol] else "cross", "isAutoAddMargin": "false"}
+        more |= {"maxNotionalValue": text(acc.max_notional(symbol)), "leverage": str(acc.leverage[symbol])}
+        found.append(position(face, symbol, leg) | more)
+    return found
 
 
 def balance(face: BinanceFace, _params: dict[str, str]) -> list[Json]:
@@ -157,46 +159,6 @@ def balance(face: BinanceFace, _params: dict[str, str]) -> list[Json]:
     names = ("asset", "crossWalletBalance", "crossUnPnl", "availableBalance", "maxWithdrawAmount", "updateTime")
     row = {name: asset[name] for name in names} | {"balance": asset["walletBalance"], "marginAvailable": True}
     return [{"accountAlias": "sim"} | row]
-
-
-def set_leverage(face: BinanceFace, params: dict[str, str]) -> Json:
-    symbol, leverage = require(params, "symbol"), integer(params, "leverage")
-    if not 1 <= leverage <= MAX_LEVERAGE:
-        raise Reject(Reason.LEVERAGE)
-    face.exchange.set_leverage(symbol, leverage)
-    return {"leverage": leverage, "maxNotionalValue": str(MAX_NOTIONAL), "symbol": symbol}
-
-
-def leverage_bracket(face: BinanceFace, params: dict[str, str]) -> list[Json]:
-    """One bracket: the simulation does not step margin rates by size."""
-    bracket = {
-        "bracket": 1,
-        "initialLeverage": MAX_LEVERAGE,
-        "notionalCap": MAX_NOTIONAL,
-        "notionalFloor": 0,
-        "maintMarginRatio": float(MAINTENANCE),
-        "cum": 0.0,
-    }
-    symbols = [params["symbol"]] if params.get("symbol") else list(face.exchange.markets)
-    return [{"symbol": face.exchange.market(symbol).instrument.symbol, "brackets": [bracket]} for symbol in symbols]
-
-
-def position_mode(_face: BinanceFace, _params: dict[str, str]) -> Json:
-    return {"dualSidePosition": False}
-
-
-def set_position_mode(_face: BinanceFace, params: dict[str, str]) -> Json:
-    require(params, "dualSidePosition")
-    if boolean(params, "dualSidePosition"):
-        raise ApiError(-4068, "Hedge mode is not simulated; this account trades in one-way mode.")
-    raise ApiError(-4059, "No need to change position side.")
-
-
-def set_margin_type(face: BinanceFace, params: dict[str, str]) -> Json:
-    face.exchange.market(require(params, "symbol"))
-    if require(params, "marginType") != "CROSSED":
-        raise ApiError(-4047, "Isolated margin is not simulated; this account uses cross margin.")
-    raise ApiError(-4046, "No need to change margin type.")
 
 
 def multi_assets(_face: BinanceFace, _params: dict[str, str]) -> Json:
@@ -209,30 +171,64 @@ def commission_rate(face: BinanceFace, params: dict[str, str]) -> Json:
     return {"symbol": instrument.symbol, "makerCommissionRate": maker, "takerCommissionRate": taker}
 
 
-def account_config(_face: BinanceFace, _params: dict[str, str]) -> Json:
+def account_config(face: BinanceFace, _params: dict[str, str]) -> Json:
     flags: dict[str, Any] = {"feeTier": 0, "canTrade": True, "canDeposit": True, "canWithdraw": True}
-    return flags | {"dualSidePosition": False, "updateTime": 0, "multiAssetsMargin": False, "tradeGroupId": -1}
+    return flags | {
+        "dualSidePosition": face.exchange.account.is_hedged,
+        "updateTime": 0,
+        "multiAssetsMargin": False,
+        "tradeGroupId": -1,
+    }
 
 
 def symbol_config(face: BinanceFace, params: dict[str, str]) -> list[Json]:
+    acc, symbol = face.exchange.account, params.get("symbol")
+    symbols = [face.exchange.market(symbol).instrument.symbol] if symbol else list(face.exchange.markets)
+    return [
+        {
+            "symbol": one,
+            "marginType": "ISOLATED" if acc.is_isolated[one] else "CROSSED",
+            "isAutoAddMargin": "false",
+            "leverage": acc.leverage[one],
+            "maxNotionalValue": text(acc.max_notional(one)),
+        }
+        for one in symbols
+    ]
+
+
+def income(face: BinanceFace, params: dict[str, str]) -> list[Json]:
+    """Every change of the wallet; of one kind with ``incomeType``, of one symbol with ``symbol``."""
+    kind, symbol, rows = params.get("incomeType"), params.get("symbol"), list(enumerate(face.exchange.incomes, 1))
+    rows = [row for row in rows if kind in (None, "", row[1].kind) and symbol in (None, "", row[1].symbol)]
+    quote = next(iter(face.exchange.markets.values())).instrument.quote
+    return [
+        {
+            "symbol": row.symbol,
+            "incomeType": row.kind,
+            "income": money(row.amount),
+            "asset": quote,
+            "info": row.kind,
+            "time": ms(row.ts_ns),
+            "tranId": number,
+            "tradeId": str(row.trade_id or ""),
+        }
+        for number, row in page(rows, params, False, lambda row: row[1].ts_ns, default=100)
+    ]
+
+
+def force_orders(face: BinanceFace, params: dict[str, str]) -> list[Json]:
+    """The account's own liquidation orders."""
+    symbol = params.get("symbol")
+    orders = [o for o in face.exchange.orders.values() if o.is_liquidation and symbol in (None, "", o.symbol)]
+    markets = face.exchange.markets
+    return [order_record(markets[o.symbol].instrument, o) for o in orders]
+
+
+def adl_quantile(face: BinanceFace, params: dict[str, str]) -> list[Json]:
+    """Nobody is deleveraged here: every position is last in the queue."""
     symbols = [params["symbol"]] if params.get("symbol") else list(face.exchange.markets)
-    same = {"marginType": "CROSSED", "isAutoAddMargin": "false", "maxNotionalValue": str(MAX_NOTIONAL)}
-    leverage = {face.exchange.market(s).instrument.symbol: face.exchange.account.leverage[s] for s in symbols}
-    return [{"symbol": symbol, "leverage": value} | same for symbol, value in leverage.items()]
-
-
-def open_listen_key(face: BinanceFace, _params: dict[str, str]) -> Json:
-    return {"listenKey": face.open_listen_key()}
-
-
-def keep_listen_key(face: BinanceFace, _params: dict[str, str]) -> Json:
-    return {"listenKey": face.keep_listen_key()}
-
-
-def close_listen_key(face: BinanceFace, _params: dict[str, str]) -> Json:
-    face.keep_listen_key()
-    face.expire_sessions()
-    return {}
+    levels = {LEG_NAMES[leg]: 0 for leg in (Leg.LONG, Leg.SHORT, Leg.NET)}
+    return [{"symbol": face.exchange.market(symbol).instrument.symbol, "adlQuantile": levels} for symbol in symbols]
 
 
 ROUTES: Final = {
@@ -242,16 +238,11 @@ ROUTES: Final = {
     ("GET", "/fapi/v3/balance"): Route(balance, 5),
     ("GET", "/fapi/v2/positionRisk"): Route(position_risk_v2, 5),
     ("GET", "/fapi/v3/positionRisk"): Route(position_risk, 5),
-    ("POST", "/fapi/v1/leverage"): Route(set_leverage, 1),
-    ("GET", "/fapi/v1/leverageBracket"): Route(leverage_bracket, 1),
-    ("GET", "/fapi/v1/positionSide/dual"): Route(position_mode, 30),
-    ("POST", "/fapi/v1/positionSide/dual"): Route(set_position_mode, 1),
-    ("POST", "/fapi/v1/marginType"): Route(set_margin_type, 1),
     ("GET", "/fapi/v1/multiAssetsMargin"): Route(multi_assets, 30),
     ("GET", "/fapi/v1/commissionRate"): Route(commission_rate, 20),
     ("GET", "/fapi/v1/accountConfig"): Route(account_config, 5),
     ("GET", "/fapi/v1/symbolConfig"): Route(symbol_config, 5),
-    ("POST", "/fapi/v1/listenKey"): Route(open_listen_key, 1, "key"),
-    ("PUT", "/fapi/v1/listenKey"): Route(keep_listen_key, 1, "key"),
-    ("DELETE", "/fapi/v1/listenKey"): Route(close_listen_key, 1, "key"),
+    ("GET", "/fapi/v1/income"): Route(income, 30),
+    ("GET", "/fapi/v1/forceOrders"): Route(force_orders, 20, weight_all=50),
+    ("GET", "/fapi/v1/adlQuantile"): Route(adl_quantile, 5),
 }

@@ -3,21 +3,24 @@
 import secrets
 import time
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from random import Random
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 
+from market.simulator import binance_algo_messages as algo_messages
 from market.simulator import binance_messages as messages
 from market.simulator.binance_auth import ApiError, Credentials
+from market.simulator.binance_hub import BinanceHub
 from market.simulator.binance_limits import Limits
-from market.simulator.errors import Reason, Reject
+from market.simulator.errors import Reject
 from market.simulator.exchange import Exchange
-from market.simulator.hub import Hub
 from market.simulator.orders import Order
 from market.simulator.player import Player
 from market.simulator.reports import AccountReport, OrderReport, Report, Stop, StopReport
+from market.simulator.rules import PX_BAND
 
 LISTEN_KEY_S: Final = 3_600.0
 KEY_CHARACTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -37,13 +40,14 @@ def credentials_of(seed: int) -> Credentials:
 class BinanceFace:
     """State of the Binance USD-M protocol around one exchange."""
 
-    def __init__(self, exchange: Exchange, player: Player, hub: Hub, credentials: Credentials) -> None:
+    def __init__(self, exchange: Exchange, player: Player, hub: BinanceHub, credentials: Credentials) -> None:
         self.exchange, self.player, self.hub, self.credentials = exchange, player, hub, credentials
         self.limits = Limits()
         self.unknown_orders = 0
         self.listen_key: str | None = None
         self.listen_key_due_s = 0.0
         self.events_sent: dict[str, int] = {}
+        self.margin_moves: list[dict[str, Any]] = []
         exchange.emit = self.report
 
     # -- user stream --------------------------------------------------------------------------------------------------
@@ -51,11 +55,13 @@ class BinanceFace:
     def report(self, report: Report) -> None:
         """Send a report of the exchange to the user stream."""
         if isinstance(report, OrderReport):
+            if report.fill is not None:
+                self._tell(messages.lite_event(self.exchange, report.order, report.fill))
             self._tell(messages.order_event(self.exchange, report))
         elif isinstance(report, AccountReport):
             self._tell(messages.account_event(self.exchange, report))
         elif isinstance(report, StopReport):
-            self._tell(messages.stop_event(self.exchange, report))
+            self._tell(algo_messages.stop_event(self.exchange, report))
         else:
             self._tell(messages.config_event(report))
 
@@ -107,15 +113,16 @@ class BinanceFace:
 
     def stop_record(self, stop: Stop) -> dict[str, Any]:
         """A conditional order as the algo endpoints return it."""
-        return messages.stop_record(self.exchange.market(stop.request.symbol).instrument, stop)
+        return algo_messages.stop_record(self.exchange.market(stop.request.symbol).instrument, stop)
 
 
 def api_error(face: BinanceFace, reject: Reject, symbol: str) -> ApiError:
     """A refusal of the exchange in Binance's codes."""
     code, message = messages.CODES[reject.reason]
-    if reject.reason is Reason.NOTIONAL:
-        market = face.exchange.markets.get(symbol)
-        message = message.format(notional="" if market is None else messages.text(market.instrument.min_notional))
+    market = face.exchange.markets.get(symbol)
+    if market is not None:
+        low = round(market.mark_px() * (1 - PX_BAND), 8).normalize()
+        message = message.format(notional=messages.text(market.instrument.min_notional), low=messages.text(low))
     return ApiError(code, message)
 
 
@@ -158,3 +165,15 @@ def integer(params: dict[str, str], name: str, default: int | None = None) -> in
     if not (text.isascii() and text.isdigit() and len(text) <= 19):
         raise ApiError(-1130, f"Data sent for parameter '{name}' is not valid.")
     return int(text)
+
+
+def decimal(params: dict[str, str], name: str) -> Decimal:
+    """A mandatory decimal number."""
+    text = require(params, name)
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if not value.is_finite() or len(text) > 40:
+        raise ApiError(-1100, f"Illegal characters found in parameter '{name}'.")
+    return value

@@ -6,7 +6,7 @@ from typing import Any, Final
 from market.events import Trade
 from market.instruments import Instrument
 from market.simulator.binance_auth import ApiError
-from market.simulator.binance_face import BinanceFace, Route, integer, require, wall_ms
+from market.simulator.binance_face import BinanceFace, Route, integer, require
 from market.simulator.binance_limits import ORDERS_PER_10S, ORDERS_PER_MINUTE, WEIGHT_PER_MINUTE
 from market.simulator.binance_messages import Json, ms, text
 from market.simulator.exchange import Market
@@ -16,22 +16,30 @@ from market.simulator.stops import MAX_STOPS
 DEPTH_LIMITS: Final = (5, 10, 20, 50, 100, 500, 1_000)
 PERPETUAL_END_MS: Final = 4_133_404_800_000
 MAX_TICKS: Final = 10_000_000_000
-ORDER_TYPES: Final = ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET"]
+ORDER_TYPES: Final = [
+    "LIMIT",
+    "MARKET",
+    "STOP",
+    "STOP_MARKET",
+    "TAKE_PROFIT",
+    "TAKE_PROFIT_MARKET",
+    "TRAILING_STOP_MARKET",
+]
 
 
 def ping(_face: BinanceFace, _params: dict[str, str]) -> Json:
     return {}
 
 
-def server_time(_face: BinanceFace, _params: dict[str, str]) -> Json:
+def server_time(face: BinanceFace, _params: dict[str, str]) -> Json:
     """Wall clock, since signatures are checked against it; market events keep the recording's clock."""
-    return {"serverTime": wall_ms()}
+    return {"serverTime": face.player.wall_ns() // 1_000_000}
 
 
 def exchange_info(face: BinanceFace, _params: dict[str, str]) -> Json:
     return {
         "timezone": "UTC",
-        "serverTime": wall_ms(),
+        "serverTime": face.player.wall_ns() // 1_000_000,
         "futuresType": "U_MARGINED",
         "rateLimits": [
             _limit("REQUEST_WEIGHT", "MINUTE", 1, WEIGHT_PER_MINUTE),
@@ -112,17 +120,17 @@ def depth(face: BinanceFace, params: dict[str, str]) -> Json:
     for event in face.player.upcoming(symbol):
         if event.is_snapshot:
             if not ladder.synced:
-                return _book(face, event.last_id, event.ts_event, event.bids[:limit], event.asks[:limit])
+                return _book(face, symbol, event.last_id, event.ts_event, event.bids[:limit], event.asks[:limit])
         elif event.last_id > ladder.last_id:
             last_id = event.first_id if ladder.last_id in (0, event.prev_id) else last_id
             if ladder.synced:
                 break
-    return _book(face, last_id, ladder.ts_event, _side(market, 1, limit), _side(market, -1, limit))
+    return _book(face, symbol, last_id, ladder.ts_event, _side(market, 1, limit), _side(market, -1, limit))
 
 
-def _book(face: BinanceFace, last_id: int, ts_ns: int, bids: list[Any], asks: list[Any]) -> Json:
+def _book(face: BinanceFace, symbol: str, last_id: int, ts_ns: int, bids: list[Any], asks: list[Any]) -> Json:
     now = ms(ts_ns or face.exchange.now_ns)
-    return {"lastUpdateId": last_id, "E": now, "T": now, "bids": bids, "asks": asks}
+    return {"lastUpdateId": last_id - face.hub.shifts.get(symbol, 0), "E": now, "T": now, "bids": bids, "asks": asks}
 
 
 def _side(market: Market, side: int, limit: int) -> list[tuple[str, str]]:
@@ -138,10 +146,11 @@ def _per_symbol(face: BinanceFace, params: dict[str, str], build: Any) -> Any:
 
 def ticker_24hr(face: BinanceFace, params: dict[str, str]) -> Any:
     """Sums over the trades seen since the exchange started, warm-up included: less than 24 hours, and not scaled up."""
-    return _per_symbol(face, params, _ticker_24hr)
+    return _per_symbol(face, params, ticker_row)
 
 
-def _ticker_24hr(market: Market) -> Json:
+def ticker_row(market: Market) -> Json:
+    """One row of ``ticker/24hr``; the ticker streams send the same numbers."""
     stats, number = market.stats, _number
     change = stats.last_px - stats.open_px
     return {
@@ -169,16 +178,19 @@ def _number(value: float) -> str:
 
 
 def book_ticker(face: BinanceFace, params: dict[str, str]) -> Any:
-    return _per_symbol(face, params, _book_ticker)
+    return _per_symbol(face, params, lambda market: _book_ticker(face, market))
 
 
-def _book_ticker(market: Market) -> Json:
+def _book_ticker(face: BinanceFace, market: Market) -> Json:
     row: Json = {"symbol": market.instrument.symbol}
     for side, px_name, qty_name in ((1, "bidPrice", "bidQty"), (-1, "askPrice", "askQty")):
         px = market.ladder.best(side)
         row[px_name] = "0" if px is None else text(market.instrument.px(px))
         row[qty_name] = "0" if px is None else text(market.instrument.qty(market.ladder.visible(side, px)))
-    return row | {"lastUpdateId": market.ladder.last_id, "time": ms(market.ladder.ts_event)}
+    return row | {
+        "lastUpdateId": market.ladder.last_id - face.hub.shifts.get(market.instrument.symbol, 0),
+        "time": ms(market.ladder.ts_event),
+    }
 
 
 def ticker_price(face: BinanceFace, params: dict[str, str]) -> Any:

@@ -6,8 +6,8 @@ from typing import Any, Final
 from market.instruments import Instrument
 from market.simulator.errors import Reason
 from market.simulator.exchange import Exchange
-from market.simulator.orders import BUY, Fill, Order, Tif
-from market.simulator.reports import AccountReport, Cause, ConfigReport, Execution, OrderReport, Stop, StopReport
+from market.simulator.orders import BUY, Fill, Leg, Order, Tif
+from market.simulator.reports import AccountReport, Cause, ConfigReport, Execution, OrderReport
 
 Json = dict[str, Any]
 
@@ -49,6 +49,8 @@ CODES: Final[dict[Reason, tuple[int, str]]] = {
     Reason.ADD_MARGIN: (-4051, "Isolated balance insufficient."),
 }
 TIFS: Final = {"GTC": Tif.GTC, "IOC": Tif.IOC, "FOK": Tif.FOK, "GTX": Tif.POST}
+LEGS: Final = {"BOTH": Leg.NET, "LONG": Leg.LONG, "SHORT": Leg.SHORT}
+LEG_NAMES: Final = {leg: name for name, leg in LEGS.items()}
 TIF_NAMES: Final = {tif: name for name, tif in TIFS.items()}
 EXECUTIONS: Final = {Execution.AMENDED: "AMENDMENT"}
 
@@ -102,7 +104,7 @@ def order_ack(instrument: Instrument, order: Order) -> Json:
         "reduceOnly": order.reduce_only,
         "closePosition": False,
         "side": side_name(order.side),
-        "positionSide": "BOTH",
+        "positionSide": LEG_NAMES[order.leg],
         "stopPrice": "0",
         "workingType": "CONTRACT_PRICE",
         "priceProtect": False,
@@ -139,7 +141,7 @@ def user_trade(instrument: Instrument, fill: Fill) -> Json:
         "commission": money(fill.fee),
         "commissionAsset": instrument.quote,
         "time": ms(fill.ts_ns),
-        "positionSide": "BOTH",
+        "positionSide": LEG_NAMES[fill.leg],
         "buyer": fill.side == BUY,
         "maker": fill.is_maker,
     }
@@ -175,7 +177,7 @@ def order_event(exchange: Exchange, report: OrderReport) -> Json:
         "R": order.reduce_only,
         "wt": "CONTRACT_PRICE",
         "ot": order.label or kind_name(order),
-        "ps": "BOTH",
+        "ps": LEG_NAMES[order.leg],
         "cp": False,
         "rp": "0" if fill is None else money(fill.realized_pnl),
         "pP": False,
@@ -188,91 +190,52 @@ def order_event(exchange: Exchange, report: OrderReport) -> Json:
     return {"e": "ORDER_TRADE_UPDATE", "E": ms(report.ts_ns), "T": ms(report.ts_ns), "o": event}
 
 
+CAUSES: Final = {
+    Cause.TRADE: "ORDER",
+    Cause.FUNDING: "FUNDING_FEE",
+    Cause.MARGIN: "MARGIN_TRANSFER",
+    Cause.INSURANCE: "INSURANCE_CLEAR",
+    Cause.MARGIN_MODE: "MARGIN_TYPE_CHANGE",
+}
+
+
 def account_event(exchange: Exchange, report: AccountReport) -> Json:
-    """``ACCOUNT_UPDATE`` after a trade or a funding settlement."""
+    """``ACCOUNT_UPDATE`` after a trade, a funding settlement, or margin moved. Cross funding names no position."""
     exchange.refresh_marks()
     account, symbol = exchange.account, report.symbol
-    wallet, position = money(account.wallet), account.positions[symbol]
+    is_isolated, position = account.is_isolated[symbol], account.position(symbol, report.leg)
     quote = exchange.markets[symbol].instrument.quote
+    entry = text(round(position.entry_px, 12).normalize())
     held = {
         "s": symbol,
         "pa": text(account.instruments[symbol].qty(position.lots)),
-        "ep": text(round(position.entry_px, 12).normalize()),
-        "bep": text(round(position.entry_px, 12).normalize()),
+        "ep": entry,
+        "bep": entry,
         "cr": money(position.realized_pnl),
-        "up": money(account.unrealized_pnl(symbol)),
-        "mt": "cross",
-        "iw": "0",
-        "ps": "BOTH",
+        "up": money(account.unrealized_pnl(symbol, report.leg)),
+        "mt": "isolated" if is_isolated else "cross",
+        "iw": money(position.margin) if is_isolated else "0",
+        "ps": LEG_NAMES[report.leg],
         "ma": quote,
     }
-    balance = {"a": quote, "wb": wallet, "cw": wallet, "bc": money(report.change)}
-    reason = "FUNDING_FEE" if (report.cause is Cause.FUNDING) else "ORDER"
-    update = {"m": reason, "B": [balance], "P": [] if (report.cause is Cause.FUNDING) else [held]}
+    wallets = {"wb": money(account.wallet), "cw": money(account.cross_wallet())}
+    is_silent = report.cause is Cause.FUNDING and not is_isolated
+    update = {"m": CAUSES[report.cause], "B": [{"a": quote, **wallets, "bc": money(report.change)}]}
+    update["P"] = [] if is_silent else [held]
     return {"e": "ACCOUNT_UPDATE", "E": ms(report.ts_ns), "T": ms(report.ts_ns), "a": update}
+
+
+def lite_event(exchange: Exchange, order: Order, fill: Fill) -> Json:
+    """``TRADE_LITE``: an execution in few words, sent ahead of ``ORDER_TRADE_UPDATE``."""
+    instrument = exchange.markets[order.symbol].instrument
+    px, qty = text(instrument.px(fill.ticks)), text(instrument.qty(fill.lots))
+    head = {"e": "TRADE_LITE", "E": ms(fill.ts_ns), "T": ms(fill.ts_ns), "s": order.symbol}
+    size = {"q": text(instrument.qty(order.lots)), "p": price(instrument, order), "m": fill.is_maker}
+    ids = {"c": order.client_id, "S": side_name(order.side), "L": px, "l": qty, "t": fill.trade_id}
+    return {**head, **size, **ids, "i": order.order_id}
 
 
 def config_event(report: ConfigReport) -> Json:
     """``ACCOUNT_CONFIG_UPDATE``: the leverage of a symbol changed."""
     changed = {"s": report.symbol, "l": report.leverage}
     return {"e": "ACCOUNT_CONFIG_UPDATE", "E": ms(report.ts_ns), "T": ms(report.ts_ns), "ac": changed}
-
-
-def stop_record(instrument: Instrument, stop: Stop) -> Json:
-    """A conditional order as the algo endpoints return it."""
-    request = stop.request
-    return {
-        "algoId": stop.stop_id,
-        "clientAlgoId": request.client_id,
-        "algoType": "CONDITIONAL",
-        "orderType": request.label,
-        "symbol": request.symbol,
-        "side": side_name(request.side),
-        "positionSide": "BOTH",
-        "timeInForce": TIF_NAMES[request.tif],
-        "quantity": text(request.qty),
-        "algoStatus": stop.status.value,
-        "actualOrderId": str(stop.order_id or ""),
-        "triggerPrice": text(instrument.px(stop.trigger_ticks)),
-        "price": "0" if request.px is None else text(request.px),
-        "workingType": "MARK_PRICE" if stop.on_mark else "CONTRACT_PRICE",
-        "priceMatch": "NONE",
-        "closePosition": stop.closes,
-        "priceProtect": False,
-        "reduceOnly": request.reduce_only,
-        "createTime": ms(stop.created_ns),
-        "updateTime": ms(stop.updated_ns),
-        "triggerTime": 0,
-        "goodTillDate": 0,
-    }
-
-
-def stop_event(exchange: Exchange, report: StopReport) -> Json:
-    """``ALGO_UPDATE``."""
-    stop, request = report.stop, report.stop.request
-    instrument = exchange.markets[request.symbol].instrument
-    event = {
-        "caid": request.client_id,
-        "aid": stop.stop_id,
-        "at": "CONDITIONAL",
-        "o": request.label,
-        "s": request.symbol,
-        "S": side_name(request.side),
-        "ps": "BOTH",
-        "f": TIF_NAMES[request.tif],
-        "q": text(request.qty),
-        "X": stop.status.value,
-        "ai": str(stop.order_id or ""),
-        "tp": text(instrument.px(stop.trigger_ticks)),
-        "p": "0" if request.px is None else text(request.px),
-        "V": "EXPIRE_MAKER",
-        "wt": "MARK_PRICE" if stop.on_mark else "CONTRACT_PRICE",
-        "pm": "NONE",
-        "cp": stop.closes,
-        "pP": False,
-        "R": request.reduce_only,
-        "tt": 0,
-        "gtd": 0,
-        "rm": stop.failure,
-    }
-    return {"e": "ALGO_UPDATE", "E": ms(report.ts_ns), "T": ms(report.ts_ns), "o": event}

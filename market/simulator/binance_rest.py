@@ -6,15 +6,25 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from market.simulator import binance_account, binance_market, binance_orders
+from market.simulator import (
+    binance_account,
+    binance_algo,
+    binance_candles,
+    binance_market,
+    binance_orders,
+    binance_settings,
+)
 from market.simulator.binance_auth import ApiError, check_key, check_signature, parse
-from market.simulator.binance_face import BinanceFace, Route, api_error, wall_ms
+from market.simulator.binance_face import BinanceFace, Route, api_error
 from market.simulator.errors import Reject
 
 ROUTES: Final[dict[tuple[str, str], Route]] = {
     **binance_market.ROUTES,
     **binance_account.ROUTES,
+    **binance_settings.ROUTES,
     **binance_orders.ROUTES,
+    **binance_algo.ROUTES,
+    **binance_candles.ROUTES,
 }
 UNKNOWN_OUTCOME: Final = ApiError(-1000, "Unknown error, please check your request or try again later.", 503)
 
@@ -41,10 +51,15 @@ async def answer(face: BinanceFace, request: web.Request, body: str) -> Any:
     if route.security != "none":
         check_key(face.credentials, request.headers.get("X-MBX-APIKEY"))
     if route.security == "signed":
-        check_signature(face.credentials, query, body, wall_ms())
+        check_signature(face.credentials, query, body, face.player.wall_ns() // 1_000_000)
     if route.new_orders:
-        face.limits.spend_order(time.time())
+        face.limits.spend_order(time.time(), _orders(params))
     return await _handle(face, route, params)
+
+
+def _orders(params: dict[str, str]) -> int:
+    """How many new orders a call counts as."""
+    return max(1, params.get("batchOrders", "").count('"symbol"'))
 
 
 async def _handle(face: BinanceFace, route: Route, params: dict[str, str]) -> Any:

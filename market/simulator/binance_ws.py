@@ -9,15 +9,12 @@ from aiohttp import WSMsgType, web
 from market.simulator.binance_face import BinanceFace
 from market.simulator.hub import Socket
 from market.simulator.player import TAPE_ENDED
-from market.simulator.wire import topic_of
+from market.simulator.wire import ALL, PARTIAL, topic_of
 
 PING_S: Final = 180.0
 MAX_STREAMS: Final = 1_024
-SERVED_ON: Final = {
-    "public": {"depth", "bookTicker", "trade"},
-    "market": {"aggTrade", "markPrice", "forceOrder", "trade"},
-    "": {"depth", "bookTicker", "trade", "aggTrade", "markPrice", "forceOrder"},
-}
+PUBLIC: Final = {"depth", "bookTicker", "trade", *PARTIAL}
+MARKET_TOO: Final = {"trade"}
 
 
 class Command(msgspec.Struct):
@@ -35,10 +32,10 @@ class InvalidStream(Exception):
 def check_stream(face: BinanceFace, section: str, name: str) -> tuple[str, str]:
     """Topic of a stream name, if the path serves it and the symbol exists."""
     topic = topic_of(name)
-    if topic is None or topic[0] not in face.exchange.markets:
+    if topic is None or (topic[0] not in face.exchange.markets and topic[0] != ALL):
         raise InvalidStream(f"invalid stream {name}")
-    if topic[1] not in SERVED_ON[section]:
-        where = next(path for path, kinds in SERVED_ON.items() if topic[1] in kinds)
+    where = "public" if topic[1] in PUBLIC else "market"
+    if section not in ("", where) and topic[1] not in MARKET_TOO:
         raise InvalidStream(f"stream {name} is served on /{where}")
     return topic
 
@@ -79,7 +76,7 @@ def streams_of(request: web.Request) -> list[str]:
     """Stream names in the address: ``?streams=a/b`` or ``/ws/a``. A bare number is only a connection's label (ccxt)."""
     listed = request.query.get("streams", "")
     tail = request.match_info.get("tail", "")
-    return [name for name in [*listed.split("/"), *tail.split("/")] if "@" in name]
+    return [name for name in [*listed.split("/"), *tail.split("/")] if "@" in name or "!" in name]
 
 
 async def open_socket(request: web.Request, is_wrapped: bool, label: str = "") -> Socket:

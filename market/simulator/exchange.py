@@ -13,8 +13,8 @@ For the protocol faces, where this core is wider than one venue needs:
 - ``stops.place`` also takes ``trail``/``trail_ticks`` (trailing) and ``group`` (one cancels the others).
 - ``incomes`` lists every change of the wallet.
 
-A face is built by ``<venue>_kit.KIT`` (see ``market.simulator.face``); ``Player`` takes a ``Source`` for tapes of another
-format; faults are planted in ``Hub.publish``, so override ``Hub.reset``, not the counts. ``read`` moved to ``source``.
+A face is built by ``<venue>_kit.KIT`` (see ``market.simulator.face``); ``Player`` takes a ``Source`` for tapes of
+another format; faults are planted in ``Hub.publish``; each face has its own ``Hub.reset``; ``read`` is in ``source``.
 """
 
 from collections.abc import Callable
@@ -108,9 +108,11 @@ class Exchange:
     def _on_trade(self, market: Market, trade: Trade) -> None:
         market.stats.update(trade)
         instrument = market.instrument
-        ticks = round(trade.px / float(instrument.tick_size))
+        tick, lot = float(instrument.tick_size), float(instrument.lot_size)
+        ticks = round(trade.px / tick)
+        market.candles.add(self.now_ns, ticks, round(trade.qty / lot), trade.side, trade.trade_id)
         if market.matcher.resting:
-            lots = round(trade.book_qty / float(instrument.lot_size))
+            lots = round(trade.book_qty / lot)
             market.matcher.on_trade(ticks, lots, trade.side, trade.ts_event)
         else:
             market.matcher.now_ns = max(market.matcher.now_ns, trade.ts_event)
@@ -120,10 +122,15 @@ class Exchange:
     def _on_mark(self, market: Market, mark: Mark) -> None:
         before, market.mark = market.mark, mark
         symbol = mark.symbol
+        tick = float(market.instrument.tick_size)
+        market.mark_candles.add(self.now_ns, round(mark.mark_px / tick))
+        if mark.index_px == mark.index_px:
+            market.index_candles.add(self.now_ns, round(mark.index_px / tick))
         if before is not None and 0 < before.next_funding_ns < mark.next_funding_ns:
+            market.settled.append(before)
             self._settle_funding(symbol, before)
         if self.stops.is_watching:
-            self.stops.on_price(symbol, round(mark.mark_px / float(market.instrument.tick_size)), is_mark=True)
+            self.stops.on_price(symbol, round(mark.mark_px / tick), is_mark=True)
 
     def _settle_funding(self, symbol: str, mark: Mark) -> None:
         if mark.funding_rate != mark.funding_rate:

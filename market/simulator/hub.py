@@ -121,6 +121,10 @@ class Hub:
     def wants(self, topic: Topic) -> bool:
         return topic in self._names
 
+    def topics(self) -> list[Topic]:
+        """Every topic somebody listens to."""
+        return list(self._names)
+
     def publish(self, topic: Topic, data: bytes) -> None:
         """Queue one event, byte for byte but for planted faults, for everyone who subscribed to it."""
         if topic in self._names:

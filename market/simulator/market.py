@@ -4,12 +4,17 @@ from decimal import Decimal
 
 from market.events import Mark
 from market.instruments import Instrument
+from market.simulator.candles import Candles
 from market.simulator.matching import Matcher
 from market.simulator.stats import Stats
 
 
 class Market:
-    """State of one instrument. ``open_interest`` is in base units as the recording states it, None when it does not."""
+    """State of one instrument.
+
+    ``open_interest`` is in base units as the recording states it, None when it does not. ``settled`` holds the mark
+    messages that preceded each funding settlement.
+    """
 
     def __init__(self, instrument: Instrument, matcher: Matcher) -> None:
         self.instrument = instrument
@@ -18,6 +23,8 @@ class Market:
         self.stats = Stats()
         self.mark: Mark | None = None
         self.open_interest: float | None = None
+        self.settled: list[Mark] = []
+        self.candles, self.mark_candles, self.index_candles = Candles(), Candles(), Candles()
         self.prints_trades = False
 
     def mark_px(self) -> Decimal:

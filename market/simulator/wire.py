@@ -5,11 +5,17 @@ from typing import Final
 import msgspec
 
 from market.events import Depth, Event, Mark, Quote, Trade
+from market.simulator.candles import INTERVALS
 
 Topic = tuple[str, str]
 
 _HEAD: Final = b'{"stream":"'
 CHANNELS: Final = ("depth", "bookTicker", "trade", "aggTrade", "markPrice", "forceOrder")
+PARTIAL: Final = {"depth5": 5, "depth10": 10, "depth20": 20}
+DERIVED: Final = ("ticker", "miniTicker")
+ALL: Final = "*"
+# streams of all symbols, and whether their names end in "@arr"
+ALL_CHANNELS: Final = {"bookTicker": False, "markPrice": True, "ticker": True, "miniTicker": True, "forceOrder": True}
 
 
 class _Wrapped(msgspec.Struct):
@@ -73,12 +79,17 @@ def channel(event: Event, raw: bytes) -> str | None:
 def topic_of(name: str) -> Topic | None:
     """(symbol, channel) of a stream name, its update speed ignored since a tape has one; None if we lack it.
 
-    >>> topic_of("btcusdt@depth@100ms"), topic_of("btcusdt@kline_1m")
-    (('BTCUSDT', 'depth'), None)
+    >>> topic_of("btcusdt@depth@100ms"), topic_of("!markPrice@arr@1s"), topic_of("btcusdt@compositeIndex")
+    (('BTCUSDT', 'depth'), ('*', 'markPrice'), None)
     """
+    if name.startswith("!"):
+        kind, _, rest = name[1:].partition("@")
+        is_array = rest.partition("@")[0] == "arr"
+        return (ALL, kind) if kind in ALL_CHANNELS and is_array == ALL_CHANNELS[kind] else None
     symbol, _, rest = name.partition("@")
     kind = rest.partition("@")[0]
-    return (symbol.upper(), kind) if symbol and kind in CHANNELS else None
+    is_known = kind in (*CHANNELS, *PARTIAL, *DERIVED) or kind.removeprefix("kline_") in INTERVALS
+    return (symbol.upper(), kind) if symbol and is_known else None
 
 
 def aggregate(data: bytes) -> bytes | None:

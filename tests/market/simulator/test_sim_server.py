@@ -143,11 +143,11 @@ async def test_ccxt_places_cancels_and_fills_and_sees_its_events(server):
 
             name = {"clientOrderId": "mine-1", "postOnly": True}
             await exchange.create_order(UNIFIED, "limit", "buy", 0.3, 100.0, name)
-            events = await next_events(user, 5)
+            events = await next_events(user, 7)
             kinds = [(e["e"], e.get("o", {}).get("X")) for e in events]
-            update, trade = ("ACCOUNT_UPDATE", None), "ORDER_TRADE_UPDATE"
+            update, lite, trade = ("ACCOUNT_UPDATE", None), ("TRADE_LITE", None), "ORDER_TRADE_UPDATE"
             partly, whole = (trade, "PARTIALLY_FILLED"), (trade, "FILLED")
-            assert kinds == [(trade, "NEW"), update, partly, update, whole]
+            assert kinds == [(trade, "NEW"), update, lite, partly, update, lite, whole]
             filled = events[-1]["o"]
             assert (filled["c"], filled["z"], filled["m"], filled["n"]) == ("mine-1", "0.300", True, "0.00400000")
             assert [e["E"] for e in events] == sorted(e["E"] for e in events)
