@@ -97,12 +97,31 @@ class Label(msgspec.Struct, frozen=True):
     latency_ms: float
 
 
+class Anomaly(msgspec.Struct, frozen=True):
+    """The anomaly model that travels along. Its ``limit`` is the ``quantile`` of the calibrate split's scores.
+
+    ``data_sha256`` names the training set, ``rows`` those it grew on. Shares of rows: ``false_alarms`` of the untouched
+    test split, ``found`` of the anomalies planted there, by kind.
+    """
+
+    sha256: str
+    data_sha256: str
+    trees: int
+    rows: int
+    quantile: float
+    limit: float
+    watched_columns: int
+    false_alarms: float
+    found: dict[str, float]
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """``manifest.json``. ``window`` and ``features`` are the input's T and F; ``sha256`` maps file names to digests.
 
     ``int8`` is None where no quantized sibling was published; ``int8_reason`` then says why. ``state_reason`` belongs
     to ``state`` (``onnx_only``, ``engine_built``, ``engine_skipped``). ``parity`` holds, per member, the largest
-    absolute difference between the graph and the library that trained it.
+    absolute difference between the graph and the library that trained it. ``anomaly`` is None where no anomaly model
+    travels along.
     """
 
     name: str
@@ -124,6 +143,7 @@ class Manifest(msgspec.Struct, frozen=True):
     code_version: str
     int8: Int8 | None = None
     int8_reason: str = ""
+    anomaly: Anomaly | None = None
 
 
 def sha256_file(path: Path) -> str:
