@@ -45,7 +45,6 @@ class Books:
         self.ledger = Ledger(start.balance)
         self.volumes: dict[str, float] = {}
         self.synced = False
-        self.market_down = True
         self.peak_equity = float(start.balance)
         self.day_start_equity = float(start.balance)
         self._day = start.ts_ns // _DAY_NS
@@ -207,7 +206,7 @@ def market_view(books: Books, intent: Intent, ts_ns: int) -> MarketView:
     market, risk = books.markets[intent.symbol], books.risk[intent.symbol]
     quote = market.quote
     return MarketView(
-        tradable=market.book.tradable and not books.market_down,
+        tradable=market.tradable,
         age_ms=(ts_ns - market.recv_ns) / 1e6,
         bid_px=None if quote is None else quote.bid_px,
         ask_px=None if quote is None else quote.ask_px,

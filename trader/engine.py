@@ -240,15 +240,15 @@ class Engine:
         """A silent or broken book takes our quotes down."""
         market = self.books.markets[symbol]
         age_ms = (ts_ns - market.recv_ns) / 1e6
-        return not market.book.tradable or age_ms > self.start.config.limits.max_market_age_ms
+        return not market.tradable or age_ms > self.start.config.limits.max_market_age_ms
 
     def _resync(self, symbol: str, ts_ns: int) -> list[Output]:
         """Ask for a snapshot while the book is not tradable, once a second."""
-        book = self.books.markets[symbol].book
-        if book.tradable or ts_ns - self._resync_ns.get(symbol, 0) < _SECOND or self.books.market_down:
+        market = self.books.markets[symbol]
+        if market.book.tradable or ts_ns - self._resync_ns.get(symbol, 0) < _SECOND or not market.up:
             return []
         self._resync_ns[symbol] = ts_ns
-        return [Resync(symbol, book.reason)]
+        return [Resync(symbol, market.book.reason)]
 
     def _chase_silent_orders(self, symbol: str, ts_ns: int) -> list[Output]:
         """Orders without an answer become unknown; unknown ones are asked about until the venue answers."""
@@ -268,11 +268,11 @@ class Engine:
         return [QueryOrder(client_id, order.order.symbol)]
 
     def _on_control(self, event: Control) -> list[Output]:
+        affected = [s for s in event.symbols or self.books.markets if s in self.books.markets]
         match event.what:
             case "market_down" | "market_up":
-                self.books.market_down = event.what == "market_down"
-                for market in self.books.markets.values():
-                    market.disconnected()
+                for symbol in affected:
+                    self.books.markets[symbol].disconnected(is_up=event.what == "market_up")
             case "user_down":
                 self.books.synced = False
             case "kill_soft":
@@ -280,7 +280,7 @@ class Engine:
             case "kill_hard" | "stop":
                 self.mode = "hard"
         if event.what in ("market_down", "user_down", "kill_soft", "kill_hard", "stop"):
-            return [c for symbol in self.books.markets for c in self._cancel_all(symbol, event.ts_ns)]
+            return [c for symbol in affected for c in self._cancel_all(symbol, event.ts_ns)]
         return []
 
 

@@ -16,7 +16,7 @@ from trader.capture import Recorder
 from trader.clock import Clock
 from trader.engine import Engine
 from trader.errors import JournalError
-from trader.feed import TAPE_ENDED, run_socket, stream_urls
+from trader.feed import TAPE_ENDED, Feed, FeedListener, run_socket
 from trader.journal import JournalWriter, Run
 from trader.records import (
     CancelOrder,
@@ -60,6 +60,7 @@ class LiveTrader:
         self._journal = JournalWriter(run.journal)
         self._journal.append(start)
         self._recorder = Recorder(run.tape)
+        self.feed = self._market_feed(start.instruments[0].venue, ws)
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._ended = False
@@ -86,7 +87,7 @@ class LiveTrader:
         """Trade until stopped; leaves no order working and, where the venue answers, no position."""
         symbols = list(self._start.config.symbols)
         key = await self._venue.listen_key()
-        streams = [self._spawn(self._market_socket(url)) for url in stream_urls(self._ws, symbols).values()]
+        streams = [self._spawn(self.feed.run())]
         loops = [self._spawn(self._user_socket(key)), self._spawn(self._timer()), self._spawn(self._poll(symbols))]
         loops.append(self._spawn(self._keep_alive()))
         await self._stopping.wait()
@@ -165,18 +166,20 @@ class LiveTrader:
             self._feed(msgspec.structs.replace(event, ts_ns=self._clock.now_ns()))
 
     async def _resync(self, symbol: str) -> None:
-        self._on_frame(symbol, await self._venue.depth_snapshot(symbol))
+        """A fresh book: asked for on the socket, or by REST where the venue gives it there."""
+        if not self.feed.resync(symbol):
+            self._on_frame(symbol, await self._venue.depth_snapshot(symbol))
 
-    async def _market_socket(self, url: str) -> None:
-        def up() -> None:
-            self._feed(Control(self._clock.now_ns(), "market_up", url.split("?")[0]))
+    def _market_feed(self, venue: str, ws: str) -> Feed:
+        def state(what: str) -> Callable[[tuple[str, ...], str], None]:
+            return lambda symbols, why: self._feed(Control(self._clock.now_ns(), what, why, symbols))
 
-        def down(reason: str) -> None:
-            self._feed(Control(self._clock.now_ns(), "market_down", reason))
+        def closed(reason: str) -> None:
             if reason == TAPE_ENDED and self._stop_on_tape_end:
                 self.stop(reason)
 
-        await run_socket(url, self._on_frame, up, down, random.random)
+        listener = FeedListener(self._on_frame, state("market_up"), state("market_down"), closed)
+        return Feed(venue, ws.split(","), self._start.config.symbols, listener, self._clock.now_ns)
 
     async def _user_socket(self, key: str) -> None:
         def up() -> None:
@@ -186,7 +189,7 @@ class LiveTrader:
         def down(reason: str) -> None:
             self._feed(Control(self._clock.now_ns(), "user_down", reason))
 
-        await run_socket(f"{self._ws}/private/ws?listenKey={key}", self._on_user, up, down, random.random)
+        await run_socket(f"{self._ws.split(',')[0]}/private/ws?listenKey={key}", self._on_user, up, down, random.random)
 
     def _on_user(self, _: str, raw: bytes) -> None:
         ts_ns = self._clock.now_ns()

@@ -1,6 +1,7 @@
 """One symbol's market as the engine knows it: book, last quote, feature window. Fed by raw frames only."""
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -9,11 +10,13 @@ import numpy.typing as npt
 
 from features import kernel
 from features.schema import COUNT, WINDOW
-from market.book import Applied, Book
-from market.codecs.binance import decode
+from market.book import Applied, Book, rule_of
+from market.codecs import decode_all, event_type
 from market.errors import FrameError
 from market.events import Depth, Event, Mark, Quote, Trade
 from market.instruments import Instrument
+from trader.feeds.tallies import count, kind_of
+from trader.quality import SymbolQuality, crossed_bps
 
 _RING: Final = 2 * WINDOW
 _TRADES: Final = 256
@@ -33,7 +36,10 @@ class MarketState:
     def __init__(self, instrument: Instrument) -> None:
         self.symbol = instrument.symbol
         self.instrument = instrument
-        self.book = Book(instrument.symbol, "futures")
+        self._decode, self._type = decode_all(instrument.venue), event_type(instrument.venue)
+        self._rule = rule_of(instrument.venue)
+        self.book = Book(instrument.symbol, self._rule)
+        self.up = False
         self.quote: Quote | None = None
         self.tick: Tick | None = None
         self.mark_px = float("nan")
@@ -41,8 +47,11 @@ class MarketState:
         self.recv_ns = 0
         self.frames = 0
         self.quarantined = 0
+        self.reasons: Counter[str] = Counter()
+        self.unknown: Counter[str] = Counter()
         self.gaps = 0
         self.traded_qty = 0.0
+        self.quality = SymbolQuality(instrument.venue)
         self._kernel = kernel.init_state()
         # venues repeat trades after a reconnect; ids older than these do not come back
         self._trade_ids: deque[int] = deque(maxlen=_TRADES)
@@ -56,12 +65,22 @@ class MarketState:
         self.recv_ns = ts_ns
         self.frames += 1
         try:
-            return self._apply(decode(raw, ts_ns))
-        except FrameError:
+            return self._apply_all(self._decode(raw, ts_ns), raw)
+        except FrameError as error:
             self.quarantined += 1
+            count(self.reasons, kind_of(error))
             return False
 
-    def _apply(self, event: Event | None) -> bool:
+    def _apply_all(self, events: Sequence[Event], raw: bytes) -> bool:
+        """Every event of one frame, in its order; a frame without any is counted by its type."""
+        if not events:
+            count(self.unknown, self._type(raw))
+        is_decision = False
+        for event in events:
+            is_decision |= self._apply(event)
+        return is_decision
+
+    def _apply(self, event: Event) -> bool:
         match event:
             case Quote():
                 return self._on_quote(event)
@@ -69,7 +88,7 @@ class MarketState:
                 return self._on_trade(event)
             case Depth():
                 self._on_depth(event)
-            case Mark():
+            case Mark() if event.mark_px == event.mark_px:  # NaN: a partial update without it
                 self.mark_px = event.mark_px
         return False
 
@@ -83,20 +102,33 @@ class MarketState:
         """Enough rows for one window."""
         return self._rows >= WINDOW
 
+    @property
+    def row(self) -> npt.NDArray[np.float32]:
+        """The last row, as the window holds it."""
+        return self._ring[(self._rows - 1) % WINDOW]
+
     def window(self) -> bytes:
         """The last WINDOW rows as float32 bytes, oldest first."""
         end = (self._rows - 1) % WINDOW + WINDOW + 1
         return self._ring[end - WINDOW : end].tobytes()
 
-    def disconnected(self) -> None:
-        """Frames may have been lost: the book must be rebuilt from a new snapshot."""
-        self.book = Book(self.symbol, "futures")
+    @property
+    def tradable(self) -> bool:
+        """Its streams flow and its book stands."""
+        return self.up and self.book.tradable
+
+    def disconnected(self, is_up: bool) -> None:
+        """Frames may have been lost: the book must be rebuilt from a new snapshot. ``is_up``: they flow again."""
+        self.up = is_up
+        self.book = Book(self.symbol, self._rule)
 
     def _on_quote(self, event: Quote) -> bool:
+        self.quality.on_quote(event)
         self.quote = event
         return self._update(event)
 
     def _on_trade(self, event: Trade) -> bool:
+        self.quality.on_trade(event)
         if not event.is_market or event.trade_id in self._trade_ids:
             return False
         self._trade_ids.append(event.trade_id)
@@ -119,3 +151,4 @@ class MarketState:
         depth = event if event.symbol else msgspec.structs.replace(event, symbol=self.symbol)
         if self.book.apply(depth) is Applied.GAP:
             self.gaps += 1
+        self.quality.on_depth(depth, crossed_bps(self.book))

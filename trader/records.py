@@ -105,11 +105,15 @@ class Timer(msgspec.Struct, frozen=True, tag="timer"):
 
 
 class Control(msgspec.Struct, frozen=True, tag="control"):
-    """``what``: market_down, market_up, user_down, user_up, kill_soft, kill_hard, stop."""
+    """``what``: market_down, market_up, user_down, user_up, kill_soft, kill_hard, stop.
+
+    ``symbols`` are those that a market_down or market_up is about; () means all.
+    """
 
     ts_ns: int
     what: str
     detail: str
+    symbols: tuple[str, ...] = ()
 
 
 Input = (
