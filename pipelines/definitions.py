@@ -7,16 +7,17 @@ from typing import Final
 
 import dagster as dg
 
-from pipelines.assets import features, ingest, serving, training
+from pipelines.assets import features, history, ingest, serving, training
 from pipelines.resources import Workspace
 from pipelines.settings import PipelineSettings, settings_from_env
 
 JOB: Final = "scalper_pipeline"
-_MODULES: Final = [ingest, features, training, serving]
+_MODULES: Final = [history, ingest, features, training, serving]
 
 job = dg.define_asset_job(
     JOB,
-    selection=dg.AssetSelection.all(),
+    # history has partitions, which run one by one
+    selection=dg.AssetSelection.all() - dg.AssetSelection.groups(history.GROUP),
     executor_def=dg.in_process_executor,
     description="From the tape's latest session to a published model: every asset, every check.",
 )
@@ -39,6 +40,7 @@ def build_definitions(
         asset_checks=dg.load_asset_checks_from_modules(_MODULES),
         jobs=[job],
         schedules=[daily],
+        sensors=[history.history_sources],
         resources={"workspace": Workspace(settings=settings)},
         loggers=loggers,
         executor=dg.in_process_executor,

@@ -12,12 +12,12 @@ from typing import Any, Final
 import dagster as dg
 
 from pipelines.asset_metadata import OWNERS, bounds, counts, picture, verdict
-from pipelines.history import catalogue, partitions
+from pipelines.history import catalogue
 from pipelines.history.build import Built, build
 from pipelines.history.catalogue import Source
 from pipelines.history.partitions import Partition
 from pipelines.history.plots import day_picture
-from pipelines.history.quality import problems, too_many_rejected
+from pipelines.history.quality import verdict_of
 from pipelines.history.schema import KINDS, clock
 from pipelines.resources import Workspace
 
@@ -40,38 +40,39 @@ def _name(kind: str) -> str:
 PARTITIONS: Final = {kind: dg.DynamicPartitionsDefinition(name=_name(kind)) for kind in KINDS}
 
 
+def _check(kind: str) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        name=f"{_name(kind)}_meets_expectations",
+        asset=_name(kind),
+        blocking=True,
+        description="Great Expectations suite of the partition, and no more rows rejected than the settings allow.",
+    )
+
+
 def _asset(kind: str) -> dg.AssetsDefinition:
+    """The asset judges its partition itself: checks that stand alone have no partitions yet."""
+
     @dg.asset(
         name=_name(kind),
         group_name=GROUP,
         owners=OWNERS,
         kinds={"polars", "parquet"},
         partitions_def=PARTITIONS[kind],
+        check_specs=[_check(kind)],
         description=_ONE_ROW_IS[kind],
     )
-    def history(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
-        return dg.MaterializeResult(metadata=_about(build(workspace, Partition.of(kind, context.partition_key))))
+    # beside checks, Dagster reads the bare type only
+    def history(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        built = build(workspace, Partition.of(kind, context.partition_key))
+        return dg.MaterializeResult(metadata=_about(built), check_results=[_judged(built, workspace)])
 
     return history
 
 
-def _check(kind: str, asset: dg.AssetsDefinition) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=asset,
-        name=f"{_name(kind)}_meets_expectations",
-        blocking=True,
-        partitions_def=PARTITIONS[kind],
-        description="Great Expectations suite of the partition, and no more rows rejected than the settings allow.",
-    )
-    def meets_expectations(context: dg.AssetCheckExecutionContext, workspace: Workspace) -> dg.AssetCheckResult:
-        partition = Partition.of(kind, context.partition_key)
-        rows = workspace.read_table(*partition.file())
-        rejected = partitions.read_beside(workspace, partition, "rejected").height
-        most = workspace.settings.max_rejected_share
-        found = problems(partition, rows) + too_many_rejected(rows.height, rejected, most)
-        return verdict([f"{partition.key}: {problem}" for problem in found], rows=rows.height, rejected=rejected)
-
-    return meets_expectations
+def _judged(built: Built, workspace: Workspace) -> dg.AssetCheckResult:
+    found = [f"{built.partition.key}: {what}" for what in verdict_of(built, workspace.settings.max_rejected_share)]
+    name = _check(built.partition.kind).name
+    return verdict(found, check_name=name, rows=built.rows.height, rejected=built.rejected.height)
 
 
 def _about(built: Built) -> Mapping[str, Any]:
@@ -98,13 +99,6 @@ history_klines = _asset("klines")
 history_funding = _asset("funding")
 history_open_interest = _asset("open_interest")
 history_depth = _asset("depth")
-
-history_trades_check = _check("trades", history_trades)
-history_quotes_check = _check("quotes", history_quotes)
-history_klines_check = _check("klines", history_klines)
-history_funding_check = _check("funding", history_funding)
-history_open_interest_check = _check("open_interest", history_open_interest)
-history_depth_check = _check("depth", history_depth)
 
 
 @dg.sensor(

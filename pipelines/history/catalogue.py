@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 import polars as pl
 
-from pipelines.history.files import Progress
+from pipelines.history.files import Progress, container
 from pipelines.history.names import Names
 from pipelines.history.partitions import FOLDER, Partition
 from pipelines.history.read import read
@@ -35,7 +35,8 @@ class Source(msgspec.Struct, frozen=True):
     @property
     def partitions(self) -> list[Partition]:
         """Every partition the file has rows for."""
-        return [Partition(*key.split("|"), day) for key, days in self.days.items() for day in days]
+        streams = [(Key(*key.split("|")), days) for key, days in self.days.items()]
+        return [Partition(key.kind, key.venue, key.symbol, day) for key, days in streams for day in days]
 
 
 def load(workspace: Workspace) -> dict[str, Source]:
@@ -77,6 +78,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 def describe(path: Path, names: Names, kinds: Collection[str], progress: Progress = lambda _share: None) -> Source:
     """Read ``path`` once and say what it holds; raises CryptoScalpError as ``read`` does."""
+    container(path)
     absolute, stat = path.resolve(), path.stat()
     reading = _read_once(str(absolute), stat.st_size, stat.st_mtime_ns, names, tuple(kinds), progress)
     days = {

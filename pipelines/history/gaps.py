@@ -28,7 +28,8 @@ def find_gaps(kind: str, rows: pl.DataFrame, day_ns: int) -> pl.DataFrame:
     kind
         Kind of the rows.
     rows
-        All rows of the partition, rejected ones included: a row that cannot be used is no row that is missing.
+        All rows of the partition, those that a rule rejected included: a row that cannot be used is no row that is
+        missing. (One that could not even be read is.)
     day_ns
         Start of the day, ns UTC; the day's edges count as well.
 

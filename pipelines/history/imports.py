@@ -1,6 +1,7 @@
 """Files to partitions in one go: find, read, register, then build and judge every partition they touch."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -93,7 +94,7 @@ def _described(
     sources, skipped = [], []
     for path, named in _files(paths):
         try:
-            source = catalogue.describe(path, given, kinds, lambda share, name=path.name: told(name, share))
+            source = catalogue.describe(path, given, kinds, partial(told, path.name))
         except CryptoScalpError as error:
             if named:
                 raise

@@ -115,20 +115,20 @@ def _append(handle: int, rows: Sequence[Row]) -> int:
 def _next(state: Checkpoint, plan: Plan, rows: Sequence[Row], fresh: list[Row], size: int) -> Checkpoint:
     """Where to go on after a page."""
     moved = msgspec.structs.replace(state, size=size, rows=state.rows + len(fresh))
-    beyond = any(row.ts_ms >= plan.until_ms for row in rows)
+    beyond = any(row.ts_ms >= state.until_ms for row in rows)
     full = len(rows) >= plan.limit
     if fresh:
         at_ms = fresh[-1].ts_ms
         same = tuple(row.key for row in fresh if row.ts_ms == at_ms)
         keys = state.keys + same if at_ms == state.at_ms else same
-        at_ms = plan.until_ms if beyond else at_ms
+        at_ms = state.until_ms if beyond else at_ms
         after = same[-1] if state.after is not None and at_ms == state.at_ms else None
         return msgspec.structs.replace(moved, at_ms=at_ms, keys=keys, after=after)
     if beyond:
-        return msgspec.structs.replace(moved, at_ms=plan.until_ms, keys=(), after=None)
+        return msgspec.structs.replace(moved, at_ms=state.until_ms, keys=(), after=None)
     if full and state.after is None and all(row.ts_ms == state.at_ms for row in rows):
         return msgspec.structs.replace(moved, after=max(rows, key=_order).key)
-    return msgspec.structs.replace(moved, at_ms=state.at_ms + plan.reach_ms, keys=(), after=None)
+    return msgspec.structs.replace(moved, at_ms=min(state.at_ms + plan.reach_ms, state.until_ms), keys=(), after=None)
 
 
 def _resume(plan: Plan, target: Path) -> Checkpoint:
@@ -147,9 +147,10 @@ def _resume(plan: Plan, target: Path) -> Checkpoint:
         raise HistoryError(
             f"{path}: broken checkpoint ({error})", f"delete it and {target.name} to start anew"
         ) from error
-    if (state.since_ms, state.until_ms) != (plan.since_ms, plan.until_ms) or target.stat().st_size < state.size:
+    if state.since_ms != plan.since_ms or target.stat().st_size < state.size:
         raise HistoryError(f"{path}: is of another download than {target.name}", "delete both files to start anew")
-    return state
+    # an end that lay in the future has moved since
+    return msgspec.structs.replace(state, until_ms=max(plan.until_ms, state.until_ms))
 
 
 def _save(target: Path, state: Checkpoint) -> None:

@@ -69,9 +69,10 @@ async def download(
     progress: Callable[[float], None] = lambda _share: None,
     sleep: Sleep = asyncio.sleep,
     limit: int | None = None,
+    paced: bool = True,
 ) -> Path:
-    """As :func:`fetch_pages`, with the waiting and the page size passed in."""
-    client = _client(wanted, url)
+    """As :func:`fetch_pages`, with the waiting, the page size and ccxt's own pace passed in."""
+    client = _client(wanted, url, paced)
     try:
         symbol_id = await _patient(client, lambda: _market_id(client, wanted.symbol), sleep)
         plan = _plan(wanted, client, limit or LIMITS[wanted.kind])
@@ -83,7 +84,7 @@ async def download(
         await client.close()
 
 
-def _client(wanted: Wanted, url: str) -> Any:
+def _client(wanted: Wanted, url: str, paced: bool) -> Any:
     import ccxt.async_support as ccxt
 
     if wanted.venue not in ccxt.exchanges:
@@ -92,7 +93,7 @@ def _client(wanted: Wanted, url: str) -> Any:
         raise HistoryError(f"--kind {wanted.kind}: not served over REST", f"use {', '.join(HEADERS)}")
     if wanted.since_ms >= wanted.until_ms:
         raise HistoryError("--since is not before --until", "give a stretch that is longer than nothing")
-    client = getattr(ccxt, wanted.venue)({"options": {"fetchCurrencies": False}})
+    client = getattr(ccxt, wanted.venue)({"enableRateLimit": paced, "options": {"fetchCurrencies": False}})
     if url:
         _redirect(client.urls["api"], url.rstrip("/"))
     return client
@@ -120,8 +121,7 @@ def _plan(wanted: Wanted, client: Any, limit: int) -> Plan:
         until_ms, reach_ms = min(wanted.until_ms, client.milliseconds() - bar_ms + 1), bar_ms * limit
     elif wanted.kind == "funding":
         reach_ms = _HOUR_MS * limit
-    # the file's name keeps what was asked for; a resumed download must have the same end
-    return Plan(wanted.since_ms, wanted.until_ms if until_ms > wanted.until_ms else until_ms, limit, reach_ms, header)
+    return Plan(wanted.since_ms, until_ms, limit, reach_ms, header)
 
 
 def _fetcher(client: Any, wanted: Wanted, symbol_id: str, limit: int, sleep: Sleep) -> Fetch:

@@ -50,10 +50,13 @@ def _unrepeated(kind: str, rows: pl.DataFrame) -> pl.DataFrame:
         return rows.unique(same, keep="first", maintain_order=True)
     if rows["ts_event"].min() == 0:
         same.append("ts_recv")
-    if not rows[ID[kind]].has_nulls():
+    nameless = pl.col(ID[kind]).is_null()
+    if kind == "trades":
+        nameless &= pl.col("trade_key").is_null()
+    if not rows.select(nameless.any()).item():
         return rows.unique(same, keep="first", maintain_order=True)
     nth = pl.int_range(pl.len()).over(*same, SOURCE)
-    nth = pl.when(pl.col(ID[kind]).is_null()).then(nth).otherwise(0).alias("_nth")
+    nth = pl.when(nameless).then(nth).otherwise(0).alias("_nth")
     return rows.with_columns(nth).unique([*same, "_nth"], keep="first", maintain_order=True).drop("_nth")
 
 
