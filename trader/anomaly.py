@@ -9,6 +9,7 @@ for the usual. A forest sees one row at a time, so a column that stands still ne
 
 import io
 from math import log
+from pathlib import Path
 from typing import Any, Final
 from zipfile import BadZipFile
 
@@ -17,9 +18,8 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from trader.bundle import BundleError
+from trader.bundle import ANOMALY_FILE, BundleError, Manifest
 
-ANOMALY_FILE: Final = "anomaly.npz"
 _TREE: Final = {"feature": np.int32, "threshold": np.float64, "left": np.int32, "right": np.int32, "length": np.float64}
 _VIEW: Final = {"center": np.float64, "scale": np.float64, "mix": np.float64, "spread": np.float64, "group": np.int32}
 _ARRAYS: Final = _TREE | _VIEW | {"roots": np.int32, "longest": np.int64}
@@ -265,3 +265,21 @@ def _hangs_together(model: AnomalyModel) -> bool:
         and bool(np.isfinite(model.length).all())
         and model.normal > 0
     )
+
+
+def read_anomaly(folder: Path, manifest: Manifest) -> bytes:
+    """The bytes of a verified bundle's anomaly model; empty where none travels along.
+
+    Raises
+    ------
+    BundleError
+        It cannot be read, or does not fit the bundle's feature schema.
+    """
+    if manifest.anomaly is None:
+        return b""
+    try:
+        data = (folder / ANOMALY_FILE).read_bytes()
+    except OSError as error:
+        raise BundleError(f"{folder / ANOMALY_FILE}: {error.strerror}", "publish the model again") from None
+    from_bytes(data, manifest.schema_id)
+    return data

@@ -16,6 +16,7 @@ import msgspec
 from market.errors import CryptoScalpError
 
 MODEL_FILE: Final = "model.onnx"
+ANOMALY_FILE: Final = "anomaly.npz"
 MANIFEST_FILE: Final = "manifest.json"
 MEMBERS: Final = ("logistic", "forest", "xgboost", "lstm")
 CLASSES: Final = ("down", "flat", "up")

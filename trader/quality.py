@@ -20,6 +20,7 @@ from typing import Final
 
 import msgspec
 
+from market.book import Book
 from market.events import Depth, Quote, Trade
 from trader.streaming import SECOND_NS, ewma
 
@@ -265,3 +266,11 @@ class SymbolQuality:
         self.faults += self._until_ns.get(code, 0) <= ts_ns
         self._until_ns[code] = ts_ns + int(self._params.suspect_s * SECOND_NS)
         self.last[code] = Tripped(ts_ns, code, observed, limit)
+
+
+def crossed_bps(book: Book) -> float:
+    """How far the best bid stands above the best ask, in basis points (at least a trace where they are equal), or 0."""
+    if not book.crossed:
+        return 0.0
+    bid, ask = book.best_bid(), book.best_ask()
+    return max(1e4 * float(bid[0] / ask[0] - 1), 1e-9) if bid is not None and ask is not None else 0.0
