@@ -148,7 +148,7 @@ def nothing(_face: OkxFace, _call: Call) -> list[Any]:
 
 ROUTES: Final = {
     ("GET", "/api/v5/public/time"): Route(server_time, 10, is_private=False),
-    ("GET", "/api/v5/public/instruments"): Route(instruments, 20, is_private=False),
+    ("GET", "/api/v5/public/instruments"): Route(instruments, 20, is_private=False, by_instrument=True),
     ("GET", "/api/v5/public/funding-rate"): Route(funding_rate, 20, is_private=False, by_instrument=True),
     ("GET", "/api/v5/public/mark-price"): Route(mark_price, 10, is_private=False),
     ("GET", "/api/v5/public/open-interest"): Route(open_interest, 20, is_private=False),

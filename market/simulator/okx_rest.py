@@ -59,13 +59,16 @@ def _exp(text: str) -> int:
 def spend(face: OkxFace, path: str, route: Route, call: Call) -> None:
     """Count a request against its limits."""
     now_s = time.monotonic()
-    owners = Counter(value(item, "instId") or value(item, "instIdCode") for item in call.items)
-    if not route.by_instrument:
-        owners = Counter({"": 1})
+    owners = Counter(_owner(item) for item in call.items) if route.by_instrument else Counter({"": 1})
     for owner, count in owners.items():
         face.limits.spend(path, owner, route.limit, count, now_s, route.window_s)
     if route.new_orders:
         face.limits.spend_orders(len(call.items), now_s)
+
+
+def _owner(item: Json) -> str:
+    """The instrument a request counts against, or the type of them."""
+    return value(item, "instId") or value(item, "instIdCode") or value(item, "instType")
 
 
 async def carry_out(face: OkxFace, path: str, route: Route, call: Call) -> Json:
