@@ -128,13 +128,16 @@ def _bars() -> Iterator["Told"]:
 def _show(imported: "Imported", json: bool) -> None:
     for path, reason in imported.skipped:
         typer.echo(f"left out: {path}: {reason}", err=True)
+    torn = [source.path for source in imported.sources if source.truncated]
+    for path in torn:
+        typer.echo(f"breaks off: {path}: every whole line before is in", err=True)
     for outcome in imported.partitions:
         for problem in outcome.problems:
             typer.echo(f"failed: {outcome.kind} {outcome.venue} {outcome.symbol} {outcome.day}: {problem}", err=True)
     rows = [msgspec.to_builtins(outcome) for outcome in imported.partitions]
     if json:
         skipped = [{"path": path, "reason": reason} for path, reason in imported.skipped]
-        facts = {"files": len(imported.sources), "skipped": skipped, "partitions": rows}
+        facts = {"files": len(imported.sources), "skipped": skipped, "truncated": torn, "partitions": rows}
         typer.echo(msgspec.json.format(msgspec.json.encode(facts)).decode())
         return
     names = ("kind", "venue", "symbol", "day", "rows", "rejected", "repeated", "gaps", "missing")

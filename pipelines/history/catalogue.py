@@ -22,7 +22,8 @@ FILE: Final = (FOLDER, "sources.json")
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A file that was imported: what it looked like then, the names it was given, and the days it holds by stream."""
+    """A file that was imported: what it looked like then, the names it was given, the days it holds by stream, and
+    whether it is a tape that breaks off."""
 
     path: str
     size: int
@@ -31,6 +32,7 @@ class Source(msgspec.Struct, frozen=True):
     names: Names
     kinds: tuple[str, ...]
     days: dict[str, list[str]]
+    truncated: bool = False
 
     @property
     def partitions(self) -> list[Partition]:
@@ -85,7 +87,14 @@ def describe(path: Path, names: Names, kinds: Collection[str], progress: Progres
         "|".join(key): days_of(table) for key, table in reading.tables.items() if key.kind in kinds and table.height
     }
     return Source(
-        str(absolute), stat.st_size, stat.st_mtime_ns, reading.format, names, tuple(kinds), dict(sorted(days.items()))
+        path=str(absolute),
+        size=stat.st_size,
+        mtime_ns=stat.st_mtime_ns,
+        format=reading.format,
+        names=names,
+        kinds=tuple(kinds),
+        days=dict(sorted(days.items())),
+        truncated=reading.truncated,
     )
 
 

@@ -7,6 +7,8 @@ from typer.testing import CliRunner
 from infra.cli.history import app
 from market.errors import CryptoScalpError
 from tests.pipelines.history import archives
+from tests.pipelines.tape_maker import walk
+from tests.pipelines.tape_maker import write as write_tape
 
 NAME = "XYZUSDT-aggTrades-2024-07-18.zip"
 
@@ -35,6 +37,16 @@ def test_a_partition_that_fails_its_suite_ends_with_one(tmp_path):
     done = call("import", archives.write(tmp_path / NAME, rows, archives.AGG_HEADER), "--home", tmp_path)
     assert done.exit_code == 1
     assert "failed: trades binanceusdm XYZUSDT 2024-07-18: 20.0% of all rows were rejected" in done.stderr
+
+
+def test_a_tape_that_breaks_off_gives_its_whole_lines_and_is_named(tmp_path):
+    path = write_tape(tmp_path / "in", "x.gz", walk("XUSDT", 3_000))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    done = call("import", path, "--home", tmp_path, "--kind", "quotes", "--json")
+    facts = json.loads(done.stdout)
+    assert facts["truncated"] == [str(path)]
+    assert 500 < sum(partition["rows"] for partition in facts["partitions"]) < 3_000
+    assert f"breaks off: {path}" in done.stderr
 
 
 def test_a_wrong_kind_or_file_is_an_explained_error(tmp_path):
