@@ -25,6 +25,7 @@ def equal(a, b):
     return (a.quantities(), a.best_key(), a.top(7)) == (b.quantities(), b.best_key(), b.top(7))
 
 
+@settings(deadline=None)
 @given(st.sampled_from([1, -1]), levels, st.lists(levels, max_size=30))
 def test_packed_side_equals_plain_side(sign, start, updates):
     packed, plain = PackedSide(sign), Side(sign)
@@ -134,7 +135,7 @@ def general(book, raw):
         return None
 
 
-@settings(max_examples=int(os.environ.get("CRYPTOSCALP_FUZZ", "400")))
+@settings(max_examples=int(os.environ.get("CRYPTOSCALP_FUZZ", "400")), deadline=None)
 @given(st.data())
 def test_fuzzed_frames_never_change_a_book_otherwise_than_the_general_path_would(data):
     frame = bytearray(GOOD)
