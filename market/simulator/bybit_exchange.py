@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from market.events import Event, Mark, Trade
+from market.events import Depth, Event, Mark, Quote, Trade
 from market.simulator import bybit_history
 from market.simulator.bybit_history import Funding, History
 from market.simulator.errors import Reason, Reject
@@ -24,7 +24,8 @@ CANCELLED_FOR: Final = {
 class BybitExchange(Exchange):
     """Post-only and fill-or-kill orders that cannot stand are accepted, then cancelled.
 
-    ``why`` holds, per order id, the venue's reason for such a cancellation.
+    ``why`` holds, per order id, the venue's reason for such a cancellation. ``seq`` numbers the events of a symbol,
+    ``book_seq`` is that of the last one that could change its book: Bybit orders messages of all depths by it.
     """
 
     def __init__(self, *arguments: object, **named: object) -> None:
@@ -32,6 +33,7 @@ class BybitExchange(Exchange):
         self.history = {symbol: History() for symbol in self.markets}
         self.listener: Callable[[Event], None] = lambda _event: None
         self.why: dict[int, str] = {}
+        self.seq, self.book_seq = dict.fromkeys(self.markets, 0), dict.fromkeys(self.markets, 0)
 
     def on_event(self, event: Event, is_aggregate: bool = False) -> None:
         """Take one recorded event, remember it, and tell the streams."""
@@ -42,6 +44,9 @@ class BybitExchange(Exchange):
         if isinstance(event, Mark):
             event = whole(event, before)
         super().on_event(event, is_aggregate)
+        self.seq[event.symbol] += 1
+        if isinstance(event, Depth | Quote):
+            self.book_seq[event.symbol] = self.seq[event.symbol]
         if isinstance(event, Trade):
             if not event.is_market or is_aggregate == market.prints_trades:
                 return

@@ -91,7 +91,7 @@ def orderbook(face: "BybitFace", params: dict[str, Any]) -> Json:
     bids = sorted(topics.top(ladder, 1, limit).items(), reverse=True)
     asks = sorted(topics.top(ladder, -1, limit).items())
     levels = {"b": topics.spelled(market.instrument, bids), "a": topics.spelled(market.instrument, asks)}
-    ids = {"u": ladder.last_id, "seq": ladder.last_id, "cts": ladder.ts_event // 1_000_000}
+    ids = {"u": ladder.last_id, "seq": face.exchange.book_seq[symbol], "cts": ladder.ts_event // 1_000_000}
     return {"s": symbol, **levels, "ts": now_ms, **ids}
 
 

@@ -6,7 +6,9 @@ from typing import Any, Final
 from market.instruments import Instrument
 from market.simulator.account import ZERO
 from market.simulator.bybit_exchange import BybitExchange
-from market.simulator.orders import BUY, Fill, Leg, Order, Status, Tif
+from market.simulator.bybit_topics import plain, side_name
+from market.simulator.bybit_topics import text as text
+from market.simulator.orders import Fill, Leg, Order, Status, Tif
 from market.simulator.reports import Stop, StopStatus
 
 Json = dict[str, Any]
@@ -32,11 +34,6 @@ STOP_STATUSES: Final = {
 }
 UNNAMED: Final = "~"
 _ID_HEAD: Final = "5b6a7c00-1d2e-4f3a-8b4c-"
-
-
-def text(value: Decimal) -> str:
-    """A decimal in plain notation."""
-    return format(value, "f")
 
 
 def money(value: Decimal) -> str:
@@ -66,10 +63,6 @@ def number_of(name: str) -> int | None:
 
 def _is_hex(tail: str) -> bool:
     return all(character in "0123456789abcdef" for character in tail)
-
-
-def side_name(side: int) -> str:
-    return "Buy" if side == BUY else "Sell"
 
 
 def link_id(client_id: str) -> str:
@@ -141,7 +134,7 @@ def order_row(exchange: BybitExchange, order: Order, stop: Stop | None, fee: Dec
         "cumExecValue": text(spent),
         "cumExecFee": money(fee),
         "cumFeeDetail": {instrument.quote: money(fee)} if order.filled_lots else {},
-        "avgPrice": text(round(order.average_px(instrument), 8).normalize()) if order.filled_lots else "",
+        "avgPrice": plain(order.average_px(instrument)) if order.filled_lots else "",
         "stopOrderType": stop_type,
         "triggerPrice": "" if stop is None else text(instrument.px(stop.trigger_ticks)),
         "triggerDirection": 0 if stop is None else (1 if stop.rises else 2),
@@ -227,7 +220,7 @@ def execution_row(exchange: BybitExchange, order: Order, fill: Fill, order_id: s
         "createType": "CreateByLiq" if order.is_liquidation else "CreateByUser",
         "closedSize": text(instrument.qty(closed_lots)),
         "execPnl": money(fill.realized_pnl),
-        "markPrice": text(round(market.mark_px(), 8)),
+        "markPrice": plain(market.mark_px()),
         "indexPrice": "",
         "underlyingPrice": "",
         "markIv": "",

@@ -5,6 +5,7 @@ from decimal import Decimal
 from market.simulator.account import ZERO
 from market.simulator.bybit_exchange import BybitExchange
 from market.simulator.bybit_messages import INDEX, Json, money, ms, text
+from market.simulator.bybit_topics import plain
 from market.simulator.orders import Leg
 
 
@@ -25,7 +26,7 @@ def position_row(exchange: BybitExchange, symbol: str, leg: Leg) -> Json:
         "avgPrice": entry,
         "entryPrice": entry,
         "positionValue": money(abs(account.notional(symbol, leg))),
-        "markPrice": text(round(account.mark_px[symbol], 8)),
+        "markPrice": plain(account.mark_px[symbol]),
         "unrealisedPnl": money(account.unrealized_pnl(symbol, leg)),
         "curRealisedPnl": money(held.realized_pnl),
         "cumRealisedPnl": money(held.realized_pnl),

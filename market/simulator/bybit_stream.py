@@ -20,6 +20,7 @@ PACE_NS: Final = {"1": 10_000_000, "50": 20_000_000, "200": 100_000_000, "1000":
 TICKER_NS: Final = 100_000_000
 CANDLE_NS: Final = 1_000_000_000
 IDLE_NS: Final = 3_000_000_000
+FIRST_UPDATE_ID: Final = 1_000  # 1 would say that the service restarted
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -28,7 +29,8 @@ class _Book:
 
     def __init__(self) -> None:
         self.sides: tuple[dict[int, int], dict[int, int]] = ({}, {})
-        self.update_id = self.sent_ns = self.due_ns = 0
+        self.update_id = FIRST_UPDATE_ID
+        self.sent_ns = self.due_ns = self.seq = 0
         self.last: Json = {}
 
 
@@ -40,35 +42,29 @@ class Stream:
         self._books: dict[Topic, _Book] = {}
         self._tickers: dict[str, Json] = {}
         self._due_ns: dict[Topic, int] = {}
+        self._candles: dict[Topic, int] = {}
         self._dirty: set[str] = set()
 
     # -- subscribing --------------------------------------------------------------------------------------------------
 
     def greet(self, socket: Socket, topic: Topic) -> None:
-        """Send a new subscriber what later deltas build upon."""
+        """Send a new subscriber what later deltas build upon: the state its other subscribers have, else today's."""
         symbol, channel = topic
         kind, _, detail = channel.partition(".")
         if kind == "orderbook":
-            self._write(socket, self._book_snapshot(topic, detail))
+            socket.write(_encoder.encode(self._book_snapshot(topic, detail)))
         elif kind == "tickers":
-            self._write(socket, self._envelope(topic, "snapshot", self._ticker(symbol)))
+            if symbol not in self._tickers or not self._hub.is_shared(topic):
+                self._tickers[symbol] = topics.ticker(self._exchange, symbol)
+            socket.write(_encoder.encode(self._envelope(topic, "snapshot", self._tickers[symbol])))
 
-    def _write(self, socket: Socket, message: Json | None) -> None:
-        if message is not None:
-            socket.write(_encoder.encode(message))
-
-    def _book_snapshot(self, topic: Topic, depth: str) -> Json | None:
-        """The book as its subscribers have it; of a topic nobody listened to, as it is now."""
-        book = self._books.get(topic)
-        if book is None or not self._hub.is_shared(topic):
-            book = self._books.setdefault(topic, _Book())
-            book.sides = self._sides(topic[0], depth)
+    def _book_snapshot(self, topic: Topic, depth: str) -> Json:
+        book = self._books.setdefault(topic, _Book())
+        if not self._hub.is_shared(topic):
+            self._advance(topic, depth, book)
             book.update_id += 1
         book.last = self._snapshot(topic, book)
         return book.last
-
-    def _ticker(self, symbol: str) -> Json:
-        return self._tickers.setdefault(symbol, topics.ticker(self._exchange, symbol))
 
     # -- the market moves ---------------------------------------------------------------------------------------------
 
@@ -118,18 +114,22 @@ class Stream:
         book = self._books.setdefault(topic, _Book())
         if now_ns < book.due_ns:
             return
-        book.due_ns = now_ns + PACE_NS[depth]
-        sides = self._sides(topic[0], depth)
-        changes = [topics.changed(before, now) for before, now in zip(book.sides, sides, strict=True)]
-        if any(changes):
-            book.sides, book.sent_ns = sides, now_ns
+        if any(changes := self._advance(topic, depth, book)):
+            book.sent_ns, book.due_ns = now_ns, now_ns + PACE_NS[depth]
             book.update_id += 1
-            message = self._snapshot(topic, book) if depth == "1" else self._delta(topic, book, changes)
-            book.last = message
-            self._send(topic, message)
+            book.last = self._snapshot(topic, book) if depth == "1" else self._delta(topic, book, changes)
+            self._send(topic, book.last)
         elif depth == "1" and book.last and now_ns - book.sent_ns >= IDLE_NS:
             book.sent_ns = now_ns
             self._send(topic, book.last)
+
+    def _advance(self, topic: Topic, depth: str, book: _Book) -> list[list[tuple[int, int]]]:
+        """Bring what a topic knows up to the market; per side what changed."""
+        if book.seq == self._exchange.book_seq[topic[0]]:
+            return []
+        book.seq, before = self._exchange.book_seq[topic[0]], book.sides
+        book.sides = self._sides(topic[0], depth)
+        return [topics.changed(old, new) for old, new in zip(before, book.sides, strict=True)]
 
     def _snapshot(self, topic: Topic, book: _Book) -> Json:
         best = [sorted(side.items(), reverse=reverse) for side, reverse in zip(book.sides, (True, False), strict=True)]
@@ -141,7 +141,7 @@ class Stream:
     def _book_message(self, topic: Topic, kind: str, book: _Book, levels: list[list[tuple[int, int]]]) -> Json:
         market = self._exchange.markets[topic[0]]
         bids, asks = (topics.spelled(market.instrument, side) for side in levels)
-        data = {"s": topic[0], "b": bids, "a": asks, "u": book.update_id, "seq": market.ladder.last_id}
+        data = {"s": topic[0], "b": bids, "a": asks, "u": book.update_id, "seq": self._exchange.book_seq[topic[0]]}
         return self._envelope(topic, kind, data) | {"cts": market.ladder.ts_event // 1_000_000}
 
     def reset(self, symbol: str) -> None:
@@ -150,7 +150,7 @@ class Stream:
             book = self._books.get(topic)
             if book is not None:
                 book.update_id = 1
-                book.sides = self._sides(symbol, topic[1].partition(".")[2])
+                self._advance(topic, topic[1].partition(".")[2], book)
                 book.last = self._snapshot(topic, book)
                 self._send(topic, book.last)
 
@@ -171,7 +171,9 @@ class Stream:
         if self._is_due(topic, now_ns, CANDLE_NS):
             rows = topics.candles(self._exchange, topic[0], interval)
             if rows:
-                self._publish(topic, "snapshot", rows)
+                started_ms = self._candles.get(topic, 0)
+                self._candles[topic] = rows[-1]["start"]
+                self._publish(topic, "snapshot", [row for row in rows[:-1] if row["start"] == started_ms] + rows[-1:])
 
     # -- sending ------------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """What Bybit's public topics and market calls say about one symbol: rows read off the exchange's state."""
 
 from decimal import Decimal
+from heapq import nlargest, nsmallest
 from typing import Any, Final
 from uuid import UUID
 
@@ -23,6 +24,15 @@ def text(value: Decimal) -> str:
     return format(value, "f")
 
 
+def plain(value: Decimal) -> str:
+    """A price that need not be on the tick grid, eight decimals at most.
+
+    >>> plain(Decimal("100.0400000000")), plain(Decimal(100))
+    ('100.04', '100')
+    """
+    return text(round(value, 8).normalize())
+
+
 def number(value: float) -> str:
     """A float in plain notation, "" when there is none."""
     return "" if value != value else text(Decimal(repr(value)))
@@ -41,7 +51,7 @@ def top(ladder: Ladder, side: int, count: int) -> Levels:
         return {best: ladder.visible(side, best)}
     deeper = [px for px in ladder.levels[side] if (best - px) * side > 0]
     if len(deeper) >= count:
-        deeper = sorted(deeper, reverse=side > 0)[: count - 1]
+        deeper = (nlargest if side > 0 else nsmallest)(count - 1, deeper)
     return {best: ladder.visible(side, best)} | {px: ladder.levels[side][px] for px in deeper}
 
 
@@ -77,7 +87,7 @@ def trade(exchange: BybitExchange, seen: Trade) -> Json:
         "i": trade_id(seen),
         "BT": False,
         "RPI": False,
-        "seq": exchange.markets[seen.symbol].ladder.last_id,
+        "seq": exchange.seq[seen.symbol],
     }
 
 
@@ -114,7 +124,7 @@ def ticker(exchange: BybitExchange, symbol: str) -> Json:
         "lowPrice24h": number(stats.low_px),
         "turnover24h": format(stats.quote_volume, ".4f"),
         "volume24h": _qty(instrument, stats.volume),
-        "markPrice": text(round(mark_px, 8)),
+        "markPrice": plain(mark_px),
         "indexPrice": "" if mark is None else number(mark.index_px),
         "fundingRate": "" if mark is None else number(mark.funding_rate),
         "nextFundingTime": "0" if mark is None else str(mark.next_funding_ns // 1_000_000),
@@ -145,7 +155,7 @@ def candle_row(instrument: Instrument, candle: Candle) -> list[str]:
 
 
 def candles(exchange: BybitExchange, symbol: str, interval: str) -> list[Json]:
-    """The running candle as ``kline`` sends it, after the one that ended last."""
+    """The latest candle as ``kline`` sends it, after the one before it."""
     instrument, minutes = exchange.markets[symbol].instrument, exchange.history[symbol].candles
     now_ms = exchange.now_ns // 1_000_000
     found = bybit_history.joined(list(minutes.values())[-2:] if interval == "1" else minutes.values(), interval)[-2:]
