@@ -12,7 +12,8 @@ from typing import Any
 
 from benchmarks._ccxt_feed import CcxtFeed
 from benchmarks._machine import machine
-from market.book import Book
+from market import book_kernel
+from market.book import DELTA_WITHIN, Book
 from market.codecs.binance import decode
 from market.events import Depth
 from market.simulator.generator import generate
@@ -30,9 +31,12 @@ class OurFeed:
         self._books = {symbol: Book(symbol, "futures") for symbol in symbols}
 
     def take(self, symbol: str, raw: bytes) -> None:
+        book = self._books[symbol]
+        if b'"depthUpdate"' in raw[:DELTA_WITHIN] and book.apply_frame(raw, 1) is not None:
+            return
         event = decode(raw, 1)
         if type(event) is Depth:
-            self._books[symbol].apply(event)
+            book.apply(event)
 
     def best(self, symbol: str) -> tuple[list[float], list[float]]:
         book = self._books[symbol]
@@ -153,6 +157,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--tape", type=Path, help="folder of Binance USD-M tapes")
     options = parser.parse_args()
+    book_kernel.warm_up()
     frames, source = (frames_of(options.tape), str(options.tape)) if options.tape else default_frames()
     result = report(frames, source)
     print(json.dumps(result) if options.json else json.dumps(result, indent=1))

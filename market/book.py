@@ -4,19 +4,24 @@ Prices and quantities are integers scaled by a power of ten which grows when a l
 sequence rule (``market.sequence``) decides what becomes of each delta. A Book takes the frames of one connection.
 """
 
-from bisect import bisect_left
 from collections import deque
+from collections.abc import Callable
 from decimal import Decimal
 from enum import StrEnum
-from operator import mul
 from typing import Final
 
+import numpy as np
+
+from market.book_kernel import HEADS, parse_delta
 from market.events import Depth
-from market.levels import Levels, Scale, Side, TooFine, decimals_of
+from market.levels import Levels, PackedSide, Scale, Side, TooFine, decimals_of, widened
 from market.sequence import IN_BAND, Chain, Rule, Step, aligns, bybit_step, continues, id_before, okx_step, rule_of
 
 __all__ = ["Applied", "Book", "Rule", "rule_of"]
 _BUFFER: Final = 20_000
+_MOST_LEVELS: Final = 8_192
+# a frame whose first bytes name a depthUpdate is worth a try of ``apply_frame``
+DELTA_WITHIN: Final = 120
 _FIRST_DELTA: Final = "waiting for the first delta that continues the snapshot"
 _NO_IDS: Final = "the venue sent no sequence ids: the book cannot be proven"
 
@@ -45,6 +50,7 @@ class Book:
 
     def __init__(self, symbol: str, rule: Rule = "futures") -> None:
         self.symbol, self.rule = symbol, rule
+        self._quoted = f'"{symbol}"'.encode()
         self.tradable = False
         self.reason = "no snapshot yet"
         self.doubt = ""
@@ -55,7 +61,8 @@ class Book:
         self._chain = Chain() if rule in IN_BAND else None
         self._step = okx_step if rule == "okx" else bybit_step
         self._px, self._qty = Scale(), Scale()
-        self._bids, self._asks = Side(1), Side(-1)
+        self._bids: Side | PackedSide = PackedSide(1)
+        self._asks: Side | PackedSide = PackedSide(-1)
 
     def apply(self, depth: Depth) -> Applied:
         """Take one snapshot or delta. A frame is applied whole or not at all.
@@ -77,21 +84,53 @@ class Book:
             return Applied.BUFFERED
         return self._apply_delta(depth)
 
+    def apply_frame(self, raw: bytes, ts_recv: int) -> Applied | None:
+        """``apply`` straight from a raw Binance ``depthUpdate`` frame: a standing book and the usual spelling only.
+
+        Returns
+        -------
+        Applied or None
+            None, with nothing changed, when this frame must go through ``market.codecs`` and ``apply``.
+        """
+        bids, asks, room = self._bids, self._asks, _scratch
+        if not self._aligned or not isinstance(bids, PackedSide) or not isinstance(asks, PackedSide):
+            return None
+        n = parse_delta(raw, self._quoted, self._px.decimals, self._qty.decimals, room.heads, room.px, room.qty)
+        if n < 0:
+            return None
+        first_id, last_id, prev_id, trade_ms, event_ms, n_bids = room.heads.tolist()
+        ts_event = (trade_ms or event_ms) * 1_000_000
+        depth = Depth(self.symbol, ts_event, ts_recv, False, first_id, last_id, prev_id, [], [])
+        if last_id <= self.last_id or last_id < first_id or not continues(self.rule, self.last_id, depth):
+            return None
+        self.last_recv_ns = ts_recv
+        bids.take(room.px, room.qty, 0, n_bids)
+        asks.take(room.px, room.qty, n_bids, n)
+        self.last_id = last_id
+        self._check_crossed()
+        return Applied.APPLIED
+
     def validate(self, depth: Depth) -> None:
         """Raise FrameError unless every level is a pair of plain decimals; changes no level."""
         self._parse(depth)
 
     def _load(self, depth: Depth) -> None:
         bids, asks = self._parse(depth)
-        self._bids.load(bids)
-        self._asks.load(asks)
+        self._fitting(lambda: (self._bids.load(bids), self._asks.load(asks)))
         self.last_id, self._loaded = depth.last_id, True
 
     def _update(self, depth: Depth) -> None:
         bids, asks = self._parse(depth)
-        self._bids.update(bids)
-        self._asks.update(asks)
+        self._fitting(lambda: (self._bids.update(bids), self._asks.update(asks)))
         self.last_id = depth.last_id
+
+    def _fitting(self, change: Callable[[], object]) -> None:
+        """Do ``change``; when a value outgrows 64 bits, widen both sides and do it (again: quantities are absolute)."""
+        try:
+            change()
+        except OverflowError:
+            self._bids, self._asks = widened(self._bids), widened(self._asks)
+            change()
 
     def _apply_snapshot(self, depth: Depth) -> Applied:
         if self._aligned and depth.last_id < self.last_id:
@@ -187,21 +226,23 @@ class Book:
             return None
         found = 0
         for side, levels in zip((self._bids, self._asks), self._parse(snapshot), strict=True):
-            said = {px * side.sign: qty for px, qty in levels if qty}
-            own = side.keys[bisect_left(side.keys, min(said)) :] if said else side.keys
-            found += sum(said.get(key) != side.qty[key] for key in own) + sum(key not in side.qty for key in said)
+            said, own = {px * side.sign: qty for px, qty in levels if qty}, side.quantities()
+            within = [key for key in own if not said or key >= min(said)]
+            found += sum(said.get(key) != own[key] for key in within) + sum(key not in own for key in said)
         return found
 
     def _check_crossed(self) -> None:
-        bids, asks = self._bids.keys, self._asks.keys
-        if bids and asks and bids[-1] >= -asks[-1]:
+        if self.crossed:
+            bid, ask = self._bids.best_key(), self._asks.best_key()
+            assert bid is not None and ask is not None
             self.tradable = False
-            self.reason = f"crossed: bid {self._px.exact(bids[-1])} >= ask {self._px.exact(-asks[-1])}"
+            self.reason = f"crossed: bid {self._px.exact(bid)} >= ask {self._px.exact(-ask)}"
 
     @property
     def crossed(self) -> bool:
         """Whether the best bid is at or above the best ask right now."""
-        return bool(self._bids.keys and self._asks.keys) and self._bids.keys[-1] >= -self._asks.keys[-1]
+        bid, ask = self._bids.best_key(), self._asks.best_key()
+        return bid is not None and ask is not None and bid >= -ask
 
     def _parse(self, depth: Depth) -> tuple[Levels, Levels]:
         """Both sides in one scale: what one side makes finer holds for the other."""
@@ -220,6 +261,8 @@ class Book:
         px_decimals = max(self._px.decimals, *(decimals_of(px) for px, _ in levels))
         qty_decimals = max(self._qty.decimals, *(decimals_of(qty) for _, qty in levels))
         px_factor, qty_factor = 10 ** (px_decimals - self._px.decimals), 10 ** (qty_decimals - self._qty.decimals)
+        if not (self._bids.fits(px_factor, qty_factor) and self._asks.fits(px_factor, qty_factor)):
+            self._bids, self._asks = widened(self._bids), widened(self._asks)
         for side in (self._bids, self._asks):
             side.rescale(px_factor, qty_factor)
         for scale, decimals in ((self._px, px_decimals), (self._qty, qty_decimals)):
@@ -234,26 +277,30 @@ class Book:
         """Exact (price, quantity) of the best ask; None when the side is empty."""
         return self._best(self._asks)
 
-    def _best(self, side: Side) -> tuple[Decimal, Decimal] | None:
-        if not side.keys:
-            return None
-        key = side.keys[-1]
-        return self._px.exact(key * side.sign), self._qty.exact(side.qty[key])
+    def _best(self, side: Side | PackedSide) -> tuple[Decimal, Decimal] | None:
+        found = side.top(1)
+        return self._exact(side, *found[0]) if found else None
+
+    def _exact(self, side: Side | PackedSide, key: int, qty: int) -> tuple[Decimal, Decimal]:
+        return self._px.exact(key * side.sign), self._qty.exact(qty)
 
     def levels(self, side: int, n: int) -> list[tuple[Decimal, Decimal]]:
         """Up to ``n`` exact (price, quantity) levels from the best outward; ``side`` +1 bids, -1 asks."""
         book = self._bids if side > 0 else self._asks
-        keys = book.keys[: -n - 1 : -1] if n > 0 else []
-        return [(self._px.exact(key * book.sign), self._qty.exact(book.qty[key])) for key in keys]
+        return [self._exact(book, key, qty) for key, qty in book.top(n)]
 
     def depth_usd(self, bps: float) -> float:
         """Quote value resting within ``bps`` basis points of the own touch, both sides together; 0.0 when empty."""
-        scaled = self._value_within(self._bids, bps) + self._value_within(self._asks, bps)
+        scaled = self._bids.value_within(bps) + self._asks.value_within(bps)
         return scaled / 10 ** (self._px.decimals + self._qty.decimals)
 
-    def _value_within(self, side: Side, bps: float) -> int:
-        if not side.keys:
-            return 0
-        best = side.keys[-1]
-        near = side.keys[bisect_left(side.keys, best - abs(best) * bps / 1e4) :]
-        return side.sign * sum(map(mul, near, map(side.qty.__getitem__, near)))
+
+class _Scratch:
+    """Where one frame is parsed into; books of a process take turns."""
+
+    def __init__(self) -> None:
+        self.heads = np.zeros(HEADS, np.int64)
+        self.px, self.qty = np.zeros(_MOST_LEVELS, np.int64), np.zeros(_MOST_LEVELS, np.int64)
+
+
+_scratch: Final = _Scratch()
