@@ -8,7 +8,7 @@ import typer
 
 
 def simulate(
-    venue: Annotated[str, typer.Option(help="whose protocol to speak: binanceusdm")] = "binanceusdm",
+    venue: Annotated[str, typer.Option(help="whose protocol to speak: binanceusdm, okx or bybit")] = "binanceusdm",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free one")] = 0,
     tape: Annotated[Path | None, typer.Option(help="recorded market to play; without it one is generated")] = None,
     seed: Annotated[int, typer.Option(help="seed of the generated market and of the account's keys")] = 7,

@@ -156,9 +156,10 @@ def amend_batch(face: BinanceFace, params: dict[str, str]) -> list[Json]:
 
 
 def cancel_batch(face: BinanceFace, params: dict[str, str]) -> list[Json]:
-    """Cancel up to ten orders of one symbol, named by id or client id."""
-    names = (("orderIdList", "orderId"), ("origClientOrderIdList", "origClientOrderId"))
-    listed, name = next(((params[many], one) for many, one in names if params.get(many)), ("[]", ""))
+    """Cancel up to ten orders of one symbol, named by id or client id. The lists' names are read in any case."""
+    names = (("orderidlist", "orderId"), ("origclientorderidlist", "origClientOrderId"))
+    given = {name.lower(): value for name, value in params.items()}
+    listed, name = next(((given[many], one) for many, one in names if given.get(many)), ("[]", ""))
     try:
         ids = msgspec.json.decode(listed, type=list[int | str])
     except msgspec.MsgspecError:
