@@ -5,6 +5,7 @@ from typing import Final
 
 from risk.types import AccountView, Intent, MarketView, PositionView, Regime
 from trader.alarms import AlarmState, Sample, init_alarms, update_alarms
+from trader.anomaly import RowWatch, from_bytes
 from trader.execution import Orders, WorkingOrder
 from trader.ledger import Ledger
 from trader.market_state import MarketState
@@ -15,6 +16,7 @@ from trader.view import PositionState, Score, View
 
 DEPTH_BPS: Final = 10.0
 NOT_PROMOTED: Final = "model_not_promoted"
+ROW_SUSPICIOUS: Final = "row_suspicious"
 _DAY_NS: Final = 86_400_000_000_000
 _DEPTH_EVERY_NS: Final = 250_000_000
 
@@ -40,6 +42,8 @@ class Books:
         self.start = start
         self.markets = {i.symbol: MarketState(i) for i in start.instruments}
         self.risk = {symbol: SymbolRisk() for symbol in self.markets}
+        anomaly = from_bytes(start.anomaly, start.schema_id) if start.anomaly else None
+        self.watches = {symbol: RowWatch(anomaly) for symbol in self.markets} if anomaly is not None else {}
         self.inputs = init_inputs()
         self.orders = Orders()
         self.ledger = Ledger(start.balance)
@@ -76,6 +80,12 @@ class Books:
         equity = self.equity()
         if equity > self.peak_equity:
             self.peak_equity = equity
+
+    def watch_row(self, market: MarketState) -> None:
+        """Judge the row that is about to be scored."""
+        watch = self.watches.get(market.symbol)
+        if watch is not None:
+            watch.update(market.row)
 
     def tick_time(self, ts_ns: int) -> None:
         """A new UTC day resets the daily counts."""
@@ -130,7 +140,7 @@ class Books:
             ask_px=quote.ask_px,
             ask_qty=quote.ask_qty,
             traded_qty=market.traded_qty,
-            faults=market.gaps + market.quarantined,
+            faults=market.gaps + market.quarantined + market.quality.faults,
             depth_usd=risk.depth_usd,
             vol_day=vol,
             lag_ms=None,
@@ -217,11 +227,14 @@ def market_view(books: Books, intent: Intent, ts_ns: int) -> MarketView:
         vols_day=books.inputs.vols_day,
         correlations=books.inputs.correlations,
         regime=risk.regime,
-        alarms=_alarms(books, risk),
+        alarms=_alarms(books, market, ts_ns),
     )
 
 
-def _alarms(books: Books, risk: SymbolRisk) -> tuple[str, ...] | None:
-    if risk.alarms is None or books.start.promoted:
-        return risk.alarms
-    return (*risk.alarms, NOT_PROMOTED)
+def _alarms(books: Books, market: MarketState, ts_ns: int) -> tuple[str, ...] | None:
+    raised = books.risk[market.symbol].alarms
+    if raised is None:
+        return None
+    watch = books.watches.get(market.symbol)
+    suspicious = (ROW_SUSPICIOUS,) if watch is not None and watch.suspicious else ()
+    return (*raised, *market.quality.suspect(ts_ns), *suspicious, *(() if books.start.promoted else (NOT_PROMOTED,)))

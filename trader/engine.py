@@ -86,6 +86,7 @@ class Engine:
         if event.symbol not in self._pending and market.warm and market.tick is not None:
             self._requests += 1
             self._pending[event.symbol] = (self._requests, market.tick)
+            self.books.watch_row(market)
             outputs.append(RequestScore(self._requests, event.symbol, market.tick.tick_ns, market.window()))
         return outputs
 

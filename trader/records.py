@@ -15,7 +15,10 @@ from trader.view import Score
 
 
 class Start(msgspec.Struct, frozen=True, tag="start"):
-    """First record of every journal: all that the engine is built from."""
+    """First record of every journal: all that the engine is built from.
+
+    ``anomaly`` are the bytes of the bundle's anomaly model, empty where it has none.
+    """
 
     ts_ns: int
     run_id: str
@@ -27,6 +30,7 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     model_sha256: str
     promoted: bool
     balance: Decimal
+    anomaly: bytes = b""
 
 
 class FrameIn(msgspec.Struct, frozen=True, gc=False):

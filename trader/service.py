@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from features import kernel
 from features.schema import SCHEMA_ID
+from trader.anomaly import read_anomaly
 from trader.budget import Budget
 from trader.bundle import MODEL_FILE, Manifest, latest_version, load_manifest
 from trader.clock import Clock
@@ -76,7 +77,9 @@ async def trade_paper(settings: ServiceSettings, config: TraderConfig) -> Summar
     venue = BinanceVenue(settings.rest, settings.keys, Budget(clock.now_ns))
     try:
         await venue.open()
-        start = await _start_record(venue, config, manifest, clock)
+        start = msgspec.structs.replace(
+            await _start_record(venue, config, manifest, clock), anomaly=read_anomaly(folder, manifest)
+        )
         trader = LiveTrader(
             start, Run(settings.home), venue, scorer, settings.ws, clock, stop_on_tape_end=settings.stop_on_tape_end
         )
