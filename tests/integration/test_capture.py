@@ -1,0 +1,162 @@
+"""The capture command against simulated exchanges: whole tapes, told faults, nothing lost to a crash."""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from infra.processes import start
+from market.simulator.generator import generate
+from market.tape import find_tapes, merge
+from market.tape_stats import tape_stats
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+SYMBOLS = {
+    "binanceusdm": "BTCUSDT,ETHUSDT",
+    "okx": "BTC-USDT-SWAP,ETH-USDT-SWAP",
+    "bybit": "BTCUSDT,ETHUSDT",
+}
+
+
+@pytest.fixture(scope="module")
+def tape(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("market")
+    generate(folder, 5, minutes=0.7)
+    return folder
+
+
+@contextlib.contextmanager
+def exchange(venue, tape, folder, speed=2):
+    command = [sys.executable, "-m", "market.simulator", "--venue", venue, "--tape", str(tape), "--speed", str(speed)]
+    log = folder / f"{venue}.log"
+    process = start(command, name=venue, log=log)
+    try:
+        process.wait_ready(lambda: log.exists() and '{"rest"' in log.read_text(), 60)
+        yield json.loads(next(line for line in log.read_text().splitlines() if line.startswith('{"rest"')))
+    finally:
+        process.stop()
+
+
+@contextlib.contextmanager
+def capture(at, out, venue, log, *options):
+    command = [
+        *(sys.executable, "-m", "infra.cli.main", "capture", str(out), "--venue", venue, "--json"),
+        *("--symbols", SYMBOLS[venue], "--rest", at["rest"], "--ws", at["ws"], *options),
+    ]
+    process = start(command, name="capture", log=log)
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+def ended(process, limit_s=40.0):
+    end = time.monotonic() + limit_s
+    while process.alive() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not process.alive(), process.log_tail()
+    return process.returncode
+
+
+def report_of(process):
+    assert ended(process) == 0, process.log_tail()
+    return json.loads(next(line for line in process.log.read_text().splitlines() if line.startswith('{"by_symbol"')))
+
+
+def plant(at, **fault):
+    request = urllib.request.Request(at["rest"] + "/sim/faults", data=json.dumps(fault).encode())
+    with urllib.request.urlopen(request, timeout=10) as reply:
+        return json.loads(reply.read())
+
+
+def wait_for_bytes(folder, size, limit_s=20.0):
+    end = time.monotonic() + limit_s
+    while sum(part.stat().st_size for part in folder.glob("*.part")) < size:
+        assert time.monotonic() < end, "nothing was written"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("venue", list(SYMBOLS))
+def test_a_quiet_recording_is_whole(venue, tape, tmp_path):
+    options = ("--seconds", "6", "--snapshot-s", "2")
+    with exchange(venue, tape, tmp_path) as at, capture(at, tmp_path / "out", venue, tmp_path / "log", *options) as run:
+        report = report_of(run)
+    assert sorted(report["by_symbol"]) == sorted(SYMBOLS[venue].split(","))
+    assert report["frames"] > 1_000 and min(report["by_symbol"].values()) > 200
+    assert set(report["gaps"].values()) == {0}
+    # the simulated OKX states no value of its open interest
+    assert not [reason for reason in report["quarantined"] if not reason.startswith("oiUsd")]
+    assert report["refused"] == []
+    assert sorted(report["books_standing"]) == sorted(report["by_symbol"])
+    assert (report["disconnects"], report["failed_snapshots"]) == (0, 0)
+    assert len(list(merge(find_tapes(tmp_path / "out")))) == sum(report["by_symbol"].values())
+    assert report["recv_minus_event_ms"]
+    assert len(list((tmp_path / "out").glob("*.sha256"))) == len(report["files"]) == 2
+
+
+def test_the_recording_ends_with_the_tape_and_equals_it(tape, tmp_path):
+    out, log = tmp_path / "out", tmp_path / "log"
+    with exchange("binanceusdm", tape, tmp_path, speed=6) as at, capture(at, out, "binanceusdm", log) as run:
+        report = report_of(run)
+    stats = tape_stats(out).stats
+    assert stats.chain_breaks == stats.crossed == stats.quarantined == 0
+    assert stats.trade_ids_duplicate == stats.trade_ids_missing == 0
+    assert stats.book_vs_ticker.differing == 0 and stats.book_vs_ticker.events_compared > 100
+    assert stats.frames == sum(report["by_symbol"].values())
+
+
+def test_lost_frames_and_cut_sockets_are_told_and_mended(tape, tmp_path):
+    out, log = tmp_path / "out", tmp_path / "log"
+    with (
+        exchange("binanceusdm", tape, tmp_path) as at,
+        capture(at, out, "binanceusdm", log, "--seconds", "9") as run,
+    ):
+        time.sleep(4)
+        plant(at, kind="drop", symbol="BTCUSDT", count=12)
+        time.sleep(1.5)
+        plant(at, kind="disconnect_market")
+        report = report_of(run)
+    assert report["gaps"]["BTCUSDT"] >= 1 and report["gaps"]["ETHUSDT"] == 0
+    assert report["disconnects"] == 2
+    assert sorted(report["books_standing"]) == ["BTCUSDT", "ETHUSDT"]
+
+
+def test_killed_and_started_again_it_keeps_what_was_written(tape, tmp_path):
+    out = tmp_path / "out"
+    with exchange("binanceusdm", tape, tmp_path) as at:
+        with capture(at, out, "binanceusdm", tmp_path / "log") as process:
+            wait_for_bytes(out, 40_000)
+            os.kill(process.pid, signal.SIGKILL)
+            ended(process)
+        before = {part.name: part.stat().st_size for part in out.glob("*.part")}
+        with capture(at, out, "binanceusdm", tmp_path / "log2", "--seconds", "2") as process:
+            report = report_of(process)
+    assert before and not list(out.glob("*.part"))
+    assert len(report["files"]) == 2 + len(before)
+    frames = list(merge(find_tapes(out)))
+    assert len(frames) > sum(report["by_symbol"].values())
+    assert [f.recv_ns for f in frames] == sorted(f.recv_ns for f in frames)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--symbols", ""), "names no symbol"),
+        (("--symbols", "NOSUCH"), "no depth of NOSUCH"),
+        (("--symbols", "BTCUSDT", "--rest", "http://127.0.0.1:9"), "does not answer"),
+        (("--symbols", "BTCUSDT", "--venue", "nowhere"), "nowhere"),
+    ],
+)
+def test_a_recording_that_cannot_start_says_so_in_one_sentence(options, says, tape, tmp_path):
+    with exchange("binanceusdm", tape, tmp_path) as at:
+        command = [sys.executable, "-m", "infra.cli.main", "capture", str(tmp_path / "out")]
+        command += ["--rest", at["rest"], "--ws", at["ws"], *options]
+        process = start(command, name="capture", log=tmp_path / "log")
+        assert ended(process) == 2, process.log_tail()
+    said = process.log_tail()
+    assert says in said and "fix:" in said and "Traceback" not in said
