@@ -61,6 +61,24 @@ def test_snapshot_and_deltas_build_the_exchanges_own_book(depth):
     assert book.tradable and len(depths) > 5
 
 
+def test_tops_of_all_depths_agree_at_the_same_seq():
+    made, rng = face(), Random(3)
+    socket = listen(made, f"orderbook.50.{SYMBOL}", f"orderbook.1.{SYMBOL}")
+    random_market(made, rng, 600)
+    events = events_of(socket.messages)
+    tops = {e.update_id: (e.bid_px, e.bid_qty, e.ask_px, e.ask_qty) for e in events if isinstance(e, Quote)}
+    book, compared = Book(SYMBOL, "bybit"), 0
+    for event in events:
+        if isinstance(event, Depth):
+            book.apply(event)
+            assert (book.tradable, book.doubt) == (True, "")
+            if event.seq in tops:
+                best = (*book.levels(1, 1)[0], *book.levels(-1, 1)[0])
+                assert tuple(float(number) for number in best) == tops[event.seq]
+                compared += 1
+    assert compared > 50
+
+
 def test_a_depth_shows_as_many_levels_as_its_name_says():
     made = face()
     socket = listen(made, f"orderbook.50.{SYMBOL}")
