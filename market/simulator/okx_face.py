@@ -115,6 +115,7 @@ class OkxFace:
 
     def _on_order(self, report: OrderReport) -> None:
         order, fill = report.order, report.fill
+        self.exchange.source_of(order)  # noted now, while it is known what ended it
         contract = self.contracts[order.symbol]
         if fill is not None:
             self.traded.setdefault(order.order_id, rows.Traded()).add(fill)

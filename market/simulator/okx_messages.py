@@ -65,7 +65,16 @@ def level_rows(contract: Contract, levels: list[tuple[int, int]]) -> list[list[s
 def delta_rows(contract: Contract, levels: list[tuple[str, str]]) -> list[list[str]]:
     """Recorded levels, price and base quantity in decimals, as the venue's rows."""
     ct_val = float(contract.ct_val)
-    return [[px, plain_size(float(qty) / ct_val), "0", "0" if float(qty) == 0 else "1"] for px, qty in levels]
+    return [[trimmed(px), plain_size(float(qty) / ct_val), "0", "0" if float(qty) == 0 else "1"] for px, qty in levels]
+
+
+def trimmed(written: str) -> str:
+    """A decimal without padding zeros.
+
+    >>> trimmed("100.00"), trimmed("63943.90"), trimmed("100")
+    ('100', '63943.9', '100')
+    """
+    return written.rstrip("0").rstrip(".") if "." in written else written
 
 
 def plain_size(size: float) -> str:
@@ -74,8 +83,7 @@ def plain_size(size: float) -> str:
     >>> plain_size(0.401 / 0.01), plain_size(3.0)
     ('40.1', '3')
     """
-    written = plain(round(size, 6))
-    return written.rstrip("0").rstrip(".") if "." in written else written
+    return trimmed(plain(round(size, 6)))
 
 
 def best_rows(contract: Contract, market: Market, count: int) -> Json:

@@ -135,10 +135,18 @@ class RecordedSource:
         if symbol not in self._hub.contracts:
             return
         self._recorded[symbol].add(channel)
-        yield (symbol, channel), self._sequenced(frame.raw, events) if channel == BOOKS else frame.raw
-        if channel == BOOKS:
-            self._hub.serve_waiting(symbol)
+        if channel != BOOKS:
+            yield (symbol, channel), frame.raw
+        elif not self._is_known(events[0]):
+            yield (symbol, channel), self._sequenced(frame.raw, events)
+        self._hub.serve_waiting(symbol)
         yield from self._views.due(symbol, self._recorded[symbol])
+
+    def _is_known(self, event: Event) -> bool:
+        """Whether this is the snapshot that subscribers were given already."""
+        if not isinstance(event, Depth) or not event.is_snapshot:
+            return False
+        return event.last_id == self._hub.chains[event.symbol].last_id
 
     def _sequenced(self, raw: bytes, events: Sequence[Event]) -> bytes:
         """A ``books`` message, its numbers moved after a planted reset."""

@@ -1,0 +1,181 @@
+"""OKX's own rules around the exchange: signing, limits, contract sizes, the chain of book messages, candles."""
+
+import base64
+import hashlib
+import hmac
+from decimal import Decimal as D
+
+import pytest
+
+from market.events import Depth
+from market.instruments import btcusdt_example
+from market.simulator.errors import Reason
+from market.simulator.okx_auth import ApiError, Credentials, Login, check_login, check_request, credentials_of
+from market.simulator.okx_contracts import contract_of, inst_id, renamed_frames
+from market.simulator.okx_exchange import MINUTE_NS, Candle
+from market.simulator.okx_face import CODES
+from market.simulator.okx_hub import BookChain
+from market.simulator.okx_limits import Limits
+from market.simulator.okx_market import merged, minutes_of
+from market.simulator.okx_messages import delta_rows, plain_size
+from market.simulator.okx_rest import envelope, parse
+from market.tape import Frame
+
+KEYS = Credentials("the-key", "the-secret", "the-phrase")
+NOW_S = 1_700_000_000.0
+STAMP = "2023-11-14T22:13:20.000Z"
+PATH = "/api/v5/account/balance?ccy=USDT"
+
+
+def signature(text, secret="the-secret"):
+    return base64.b64encode(hmac.new(secret.encode(), text.encode(), hashlib.sha256).digest()).decode()
+
+
+def headers(**changes):
+    good = {
+        "OK-ACCESS-KEY": "the-key",
+        "OK-ACCESS-PASSPHRASE": "the-phrase",
+        "OK-ACCESS-TIMESTAMP": STAMP,
+        "OK-ACCESS-SIGN": signature(STAMP + "GET" + PATH),
+    }
+    return good | {name.replace("_", "-"): value for name, value in changes.items()}
+
+
+def code_of(call, *arguments):
+    with pytest.raises(ApiError) as caught:
+        call(*arguments)
+    return caught.value.code
+
+
+def test_signed_requests_are_accepted():
+    check_request(KEYS, headers(), "GET", PATH, "", NOW_S + 29)
+    body = '{"instId":"BTC-USDT-SWAP"}'
+    signed = {"OK-ACCESS-SIGN": signature(STAMP + "POST" + "/api/v5/trade/order" + body)}
+    check_request(KEYS, headers() | signed, "POST", "/api/v5/trade/order", body, NOW_S)
+
+
+@pytest.mark.parametrize(
+    ("changes", "now_s", "code"),
+    [
+        pytest.param({"OK_ACCESS_KEY": ""}, NOW_S, "50103", id="no key"),
+        pytest.param({"OK_ACCESS_PASSPHRASE": ""}, NOW_S, "50104", id="no passphrase"),
+        pytest.param({"OK_ACCESS_SIGN": ""}, NOW_S, "50106", id="no signature"),
+        pytest.param({"OK_ACCESS_TIMESTAMP": ""}, NOW_S, "50107", id="no timestamp"),
+        pytest.param({"OK_ACCESS_TIMESTAMP": "1700000000"}, NOW_S, "50112", id="timestamp is no ISO time"),
+        pytest.param({"OK_ACCESS_TIMESTAMP": "2023-11-14T22:13:20"}, NOW_S, "50112", id="timestamp has no zone"),
+        pytest.param({}, NOW_S + 30.5, "50102", id="too old"),
+        pytest.param({}, NOW_S - 30.5, "50102", id="from the future"),
+        pytest.param({"OK_ACCESS_KEY": "other"}, NOW_S, "50111", id="another key"),
+        pytest.param({"OK_ACCESS_PASSPHRASE": "other"}, NOW_S, "50105", id="another passphrase"),
+        pytest.param({"OK_ACCESS_SIGN": signature(STAMP + "GET" + PATH, "x")}, NOW_S, "50113", id="another secret"),
+        pytest.param({"OK_ACCESS_SIGN": "ünicode"}, NOW_S, "50113", id="a signature that is no ascii"),
+    ],
+)
+def test_bad_requests_are_refused_in_the_venues_codes(changes, now_s, code):
+    assert code_of(check_request, KEYS, headers(**changes), "GET", PATH, "", now_s) == code
+
+
+def test_the_query_is_signed():
+    assert code_of(check_request, KEYS, headers(), "GET", PATH.replace("USDT", "BTC"), "", NOW_S) == "50113"
+
+
+def test_logins_are_signed_over_seconds():
+    good = Login("the-key", "the-phrase", "1700000000", signature("1700000000GET/users/self/verify"))
+    check_login(KEYS, good, NOW_S + 1)
+    assert code_of(check_login, KEYS, good, NOW_S + 31) == "60006"
+    nan = Login("the-key", "the-phrase", "nan", signature("nanGET/users/self/verify"))
+    assert code_of(check_login, KEYS, nan, NOW_S) == "60006"
+
+
+def test_secrets_never_show_in_a_repr_and_keys_depend_on_the_seed_alone():
+    assert "the-secret" not in repr(KEYS) and "the-phrase" not in repr(KEYS)
+    assert credentials_of(3) == credentials_of(3) != credentials_of(4)
+
+
+def test_limits_count_per_owner_in_a_sliding_window():
+    limits = Limits()
+    for at in range(60):
+        limits.spend("order", "A", 60, 1, at / 100)
+    assert code_of(limits.spend, "order", "A", 60, 1, 1.9) == "50011"
+    limits.spend("order", "B", 60, 60, 1.9)
+    limits.spend("order", "A", 60, 1, 2.0)
+    assert code_of(limits.spend, "order", "A", 60, 2, 2.0) == "50011"
+
+
+def test_the_account_has_a_limit_over_all_instruments():
+    limits = Limits()
+    limits.spend_orders(1_000, 0.0)
+    assert code_of(limits.spend_orders, 1, 1.9) == "50061"
+    limits.spend_orders(1, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "name"),
+    [("BTCUSDT", "BTC-USDT-SWAP"), ("1000PEPEUSDT", "1000PEPE-USDT-SWAP"), ("ETH-USDT-SWAP", "ETH-USDT-SWAP")],
+)
+def test_names_of_swaps(symbol, name):
+    assert inst_id(symbol) == name
+
+
+@pytest.mark.parametrize("spaced", [b"", b" "])
+def test_recorded_frames_are_renamed_and_otherwise_untouched(spaced):
+    raw = b'{"stream":"xyusdt@trade","data":{"e":"trade","s":' + spaced + b'"XYUSDT","p":"1.10","S":"BUY"}}'
+    (frame,) = renamed_frames([Frame(7, raw, "XYUSDT")])
+    assert (frame.recv_ns, frame.symbol) == (7, "XY-USDT-SWAP")
+    assert frame.raw == raw.replace(b'"s":' + spaced + b'"XYUSDT"', b'"s":"XY-USDT-SWAP"')
+
+
+def test_sizes_are_contracts():
+    contract = contract_of(btcusdt_example(), D("0.01"))
+    assert (contract.size(1), contract.size(1234), contract.contracts(D("0.015"))) == ("0.1", "123.4", "1.5")
+    assert contract.qty(D("123.4")) == D("1.234")
+    rows = delta_rows(contract, [("63943.90", "0.015"), ("63950.00", "0.000")])
+    assert rows == [["63943.9", "1.5", "0", "1"], ["63950", "0", "0", "0"]]
+    assert plain_size(1e-7) == "0"
+
+
+def delta(first, last, prev):
+    return Depth("X", 1, 1, False, first, last, prev, [], [])
+
+
+def test_chain_of_book_messages_follows_the_recording():
+    chain = BookChain()
+    chain.last_id = 105  # a snapshot was sent
+    assert chain.advance(delta(101, 103, 100)) is None  # older than the snapshot
+    assert chain.advance(delta(104, 107, 103)) == (105, 107)  # straddles it
+    assert chain.advance(delta(108, 110, 107)) == (107, 110)
+    assert chain.advance(delta(115, 120, 114)) == (114, 120)  # one was lost: the break shows
+    assert chain.advance(delta(121, 123, -1)) == (120, 123)  # recordings without a previous id
+
+
+def test_a_reset_restarts_the_numbers_once():
+    chain = BookChain()
+    chain.last_id, chain.resets = 1_000, True
+    assert chain.advance(delta(1_001, 1_005, 1_000)) == (1_000, 10)
+    assert chain.advance(delta(1_006, 1_008, 1_005)) == (10, 13)
+
+
+def test_candles_join_into_wider_ones():
+    minutes = [Candle(at * MINUTE_NS, 10 + at, 12 + at, 9 - at, 11 + at, 2.0, 20.0) for at in (3, 4, 5)]
+    first, second = merged(minutes, 5 * MINUTE_NS)
+    assert (first.open_ns, first.open_px, first.high_px, first.low_px, first.close_px) == (0, 13, 16, 5, 15)
+    assert (first.volume, second.open_ns, second.volume) == (4.0, 5 * MINUTE_NS, 2.0)
+
+
+@pytest.mark.parametrize("bar", ["", "0m", "1x", "m", "1m2"])
+def test_unknown_bars_are_refused(bar):
+    assert code_of(minutes_of, bar) == "51000"
+
+
+def test_envelopes_say_how_many_operations_failed():
+    good, bad = {"sCode": "0"}, {"sCode": "51008"}
+    assert [envelope(rows)["code"] for rows in ([], [good], [bad], [good, bad])] == ["0", "0", "1", "2"]
+
+
+@pytest.mark.parametrize("body", ["{", "[1]", '"text"'])
+def test_bodies_that_are_no_json_objects_are_refused(body):
+    assert code_of(parse, {}, body, "") == "50002"
+
+
+def test_every_refusal_of_the_exchange_has_a_code():
+    assert set(CODES) == set(Reason)
