@@ -14,6 +14,9 @@ from infra.processes import start
 from market.simulator.generator import generate
 from market.tape import find_tapes, merge
 from market.tape_stats import tape_stats
+from trader.feed import FeedSettings
+from trader.feeds.link import LinkSettings
+from trader.recording import CaptureSettings, record
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 SYMBOLS = {
@@ -160,3 +163,25 @@ def test_a_recording_that_cannot_start_says_so_in_one_sentence(options, says, ta
         assert ended(process) == 2, process.log_tail()
     said = process.log_tail()
     assert says in said and "fix:" in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("venue", list(SYMBOLS))
+async def test_planned_reconnects_under_load_leave_no_trace_on_the_tape(venue, tape, tmp_path):
+    link = LinkSettings(lifetime_s=0.4, overlap_s=0.2, overlap_max_s=2.0, tail_s=0.2)
+    with exchange(venue, tape, tmp_path) as at:
+        settings = CaptureSettings(
+            out=tmp_path / "out",
+            symbols=tuple(SYMBOLS[venue].split(",")),
+            venue=venue,
+            rest=at["rest"],
+            ws=(at["ws"],),
+            seconds=8.0,
+            feed=FeedSettings(link=link),
+        )
+        report = await record(settings)
+    stats = tape_stats(tmp_path / "out").stats
+    assert report["planned_reconnects"] >= 8
+    assert report["duplicates_dropped"] > 100
+    assert report["disconnects"] == 0 and set(report["gaps"].values()) == {0}
+    assert stats.chain_breaks == stats.crossed == stats.trade_ids_duplicate == stats.trade_ids_missing == 0
+    assert stats.book_vs_ticker.differing == 0 and stats.depth_applied > 200

@@ -2,11 +2,18 @@
 
 import asyncio
 import re
+import socket
+from urllib.request import urlopen
 
+import pytest
 from feed_server import Market, running, serving, until
 
+from trader.errors import ConnectionRefused
 from trader.feed import Feed, FeedListener, FeedSettings
+from trader.feeds.checks import Checks
+from trader.feeds.connection import ConnectLimiter
 from trader.feeds.link import LinkSettings
+from trader.feeds.metrics import FeedMetrics, serve_metrics
 
 NUMBER = re.compile(rb'"u":(\d+)')
 
@@ -169,8 +176,6 @@ async def test_refused_subscriptions_are_kept_for_the_report():
 
 
 async def test_connections_begin_no_faster_than_the_venue_allows():
-    from trader.feeds.connection import ConnectLimiter
-
     limiter, begun = ConnectLimiter(3, 0.2), []
 
     async def begin():
@@ -191,3 +196,54 @@ async def test_a_book_is_asked_for_anew_on_the_socket_where_the_venue_wants_it()
             await until(lambda: sum("unsubscribe" in text for text in market.heard) == 1)
     binance = feed_of("ws://127.0.0.1:9", heard)
     assert not binance.resync("XUSDT")
+
+
+@pytest.mark.parametrize(("venue", "symbol", "ping"), [("okx", "X-SWAP", "ping"), ("bybit", "XUSDT", '{"op":"ping"}')])
+async def test_a_quiet_socket_is_kept_alive_by_the_venues_own_ping(venue, symbol, ping):
+    market, heard = Market(okx_frames), Heard()
+    market.answers[ping] = ["pong" if venue == "okx" else '{"success":true,"ret_msg":"pong","op":"ping"}']
+    async with serving(market, is_playing=False) as url:
+        feed = feed_of(url, heard, venue, symbol, ping_s=0.05)
+        async with running(feed):
+            await until(lambda: market.heard.count(ping) >= 5)
+    assert feed.links[0].lost == 0
+    assert heard.frames == [] and feed.refused == []
+
+
+async def test_a_socket_that_answers_nothing_is_given_up():
+    market, heard = Market(okx_frames), Heard()
+    async with serving(market, is_playing=False) as url:
+        feed = feed_of(url, heard, "okx", "X-SWAP", ping_s=0.05)
+        async with running(feed):
+            await until(lambda: feed.links[0].lost >= 1 and market.opened == 2)
+    assert ("down", ("X-SWAP",)) in heard.states
+
+
+async def test_metrics_show_the_feed_and_its_books():
+    market, heard = Market(binance_frames), Heard()
+    checks = Checks("binanceusdm", ["XUSDT"])
+    async with serving(market) as url:
+        feed = one_link(feed_of(url, heard, lifetime_s=0.1))
+        async with running(feed):
+            with serve_metrics(0, FeedMetrics(feed, checks.markets)) as port:
+                await until(lambda: feed.links[0].rotated >= 1 and feed.skew == {} and len(heard.frames) > 100)
+                for raw in (b'{"e":"depthUpdate"', b'{"e":"kline","s":"XUSDT"}', b'{"e":"trade","s":"XUSDT","t":-5}'):
+                    checks.take("XUSDT", 1, raw, decode=True)
+                feed.measure()
+                text = await asyncio.to_thread(lambda: urlopen(f"http://127.0.0.1:{port}/metrics").read().decode())
+    samples = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in text.splitlines() if line[0] != "#"}
+    assert samples['cryptoscalp_frames_total{stream="depth",symbol="XUSDT"}'] > 30
+    assert samples['cryptoscalp_book_tradable{symbol="XUSDT"}'] == 0.0
+    assert samples['cryptoscalp_reconnects_total{kind="planned",link="public-0"}'] >= 1
+    assert samples['cryptoscalp_unknown_total{symbol="XUSDT",type="kline"}'] == 1
+    assert sum(value for name, value in samples.items() if name.startswith("cryptoscalp_quarantined_total")) == 2
+
+
+def test_a_taken_metrics_port_is_told_in_one_sentence():
+    metrics = FeedMetrics(feed_of("ws://127.0.0.1:9", Heard()), {})
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(ConnectionRefused, match="cannot be used"),
+        serve_metrics(taken.getsockname()[1], metrics),
+    ):
+        pass

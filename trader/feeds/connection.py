@@ -37,10 +37,18 @@ class Connection(WSListener):  # type: ignore[misc]
     """A socket of ``plan``. ``deliver`` gets every text message and may be replaced while it runs.
 
     ``opened`` is called before the first message can arrive. ``reason`` says why it closed ("" when the network broke).
+    ``ping_s`` None is the venue's own pace.
     """
 
-    def __init__(self, plan: SocketPlan, deliver: Deliver, opened: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        plan: SocketPlan,
+        deliver: Deliver,
+        opened: Callable[[], None] = lambda: None,
+        ping_s: float | None = None,
+    ) -> None:
         self.plan = plan
+        self._ping_s = PROTOCOLS[plan.venue].ping_s if ping_s is None else ping_s
         self.deliver = deliver
         self.reason = ""
         self.closed = asyncio.Event()
@@ -64,12 +72,12 @@ class Connection(WSListener):  # type: ignore[misc]
             self.plan.url,
             websocket_handshake_timeout=HANDSHAKE_S,
             enable_auto_ping=uses_frames,
-            auto_ping_idle_timeout=protocol.ping_s,
-            auto_ping_reply_timeout=protocol.ping_s,
+            auto_ping_idle_timeout=self._ping_s,
+            auto_ping_reply_timeout=self._ping_s,
         )
         await asyncio.wait_for(connecting, 2 * HANDSHAKE_S)
         if not uses_frames:
-            self._pinging = asyncio.get_running_loop().create_task(self._ping(protocol.ping, protocol.ping_s))
+            self._pinging = asyncio.get_running_loop().create_task(self._ping(protocol.ping, self._ping_s))
 
     def send(self, messages: list[bytes]) -> None:
         """Write text messages, in order; nothing happens on a closed socket."""

@@ -21,6 +21,7 @@ RETRY_S: Final = 60.0
 class LinkSettings(msgspec.Struct, frozen=True):
     """Seconds. Venues cut a socket after 24 h: ours is replaced after ``lifetime_s``; both run for ``overlap_s``, or up
     to ``overlap_max_s`` while the successor is ahead of the old one. ``tail_s``: how long second copies may trail.
+    ``ping_s`` None is the venue's own pace.
     """
 
     lifetime_s: float = 23 * 3600.0
@@ -29,6 +30,7 @@ class LinkSettings(msgspec.Struct, frozen=True):
     tail_s: float = 10.0
     first_delay_s: float = 0.1
     longest_delay_s: float = 10.0
+    ping_s: float | None = None
 
 
 class LinkListener(msgspec.Struct, frozen=True):
@@ -106,11 +108,14 @@ class Link:
         """A first connection, whatever it takes; each failed attempt waits longer and tries the next host."""
         delay_s = self._settings.first_delay_s
         while True:
-            connection = Connection(self._plans[self._at % len(self._plans)], self._direct, self._came_up)
+            connection = Connection(self._next_plan(), self._direct, self._came_up, self._settings.ping_s)
             if await self._opens(connection):
                 return connection
             await asyncio.sleep(delay_s * (1 + self._jitter()))
             delay_s = min(delay_s * 2, self._settings.longest_delay_s)
+
+    def _next_plan(self) -> SocketPlan:
+        return self._plans[self._at % len(self._plans)]
 
     async def _opens(self, connection: Connection) -> bool:
         await self._limiter.wait()
@@ -167,7 +172,7 @@ class Link:
         self._stop_tail()
         self._merger.begin()
         old.deliver = self._from_old
-        new = Connection(self._plans[self._at % len(self._plans)], self._from_new)
+        new = Connection(self._next_plan(), self._from_new, ping_s=self._settings.ping_s)
         try:
             await self._limiter.wait()
             await new.open()

@@ -13,31 +13,30 @@ Pass = Callable[[Stream, bytes], None]
 
 
 class Merger:
-    """Filter between a link's sockets and its listener. Idle (``is_active`` False) it is not in the way at all.
+    """Filter between a link's sockets and its listener, in the way only while there are two of them.
 
     ``begin`` before the successor connects; ``old`` and ``new`` take the frames of the two; ``join`` gives up waiting;
     ``end`` when the old socket is long gone. ``dropped`` counts second copies.
     """
 
     def __init__(self, on_frame: Pass) -> None:
-        self.is_active = False
         self.dropped = 0
         self._on_frame = on_frame
         self._last: dict[Stream, int] = {}
         self._seen: set[tuple[Stream, int]] = set()
         self._held: dict[Stream, list[tuple[int, bytes]]] = {}
         self._joined: set[Stream] = set()
+        self._spoke: set[Stream] = set()
         self._resets: set[tuple[Stream, int]] = set()
 
     def begin(self) -> None:
         """Start to remember what passes; a successor is about to connect."""
-        self.is_active = True
+        self._spoke.clear()
         self._held.clear()
         self._joined.clear()
 
     def end(self) -> None:
         """One socket is left, and it has caught up."""
-        self.is_active = False
         self._last.clear()
         self._seen.clear()
         self._held.clear()
@@ -46,12 +45,14 @@ class Merger:
 
     @property
     def is_waiting(self) -> bool:
-        """Some stream of the successor is still held back."""
-        return bool(self._held)
+        """Some stream of the successor is held back, or has not spoken yet although the old socket's has."""
+        return bool(self._held) or not self._spoke <= self._joined
 
     def old(self, stream: Stream, raw: bytes) -> None:
         """A frame of the socket that is being replaced."""
         self._offer(stream, raw)
+        if stream.is_ordered:
+            self._spoke.add(stream)
         if stream in self._held:
             self._try_join(stream)
 
