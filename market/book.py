@@ -14,8 +14,9 @@ import numpy as np
 
 from market.book_kernel import HEADS, parse_delta
 from market.events import Depth
-from market.levels import Levels, PackedSide, Scale, Side, TooFine, decimals_of, widened
+from market.levels import Levels, PackedSide, Scale, Side, TooFine, decimals_of, differences, widened
 from market.sequence import IN_BAND, Chain, Rule, Step, aligns, bybit_step, continues, id_before, okx_step, rule_of
+from market.units import time_ns
 
 __all__ = ["Applied", "Book", "Rule", "rule_of"]
 _BUFFER: Final = 20_000
@@ -44,8 +45,9 @@ class Book:
 
     ``tradable`` is False until a snapshot stands (on Binance: and a delta that continues it), and again after a gap or
     a cross until the next snapshot; ``reason`` says why in words ("" while tradable). ``last_id`` is the last update id
-    the book contains, ``last_recv_ns`` when its stream last spoke. ``doubt`` ("" when none) says that a delta may be
-    missing where the venue's fields cannot prove it (Bybit): resubscribe, the next snapshot clears it.
+    the book contains, ``quote_id`` the same on the scale of ``Quote.update_id``, ``last_recv_ns`` when its stream last
+    spoke. ``doubt`` ("" when none) says that a delta may be missing where the venue's fields cannot prove it (Bybit):
+    resubscribe, the next snapshot clears it.
     """
 
     def __init__(self, symbol: str, rule: Rule = "futures") -> None:
@@ -54,7 +56,7 @@ class Book:
         self.tradable = False
         self.reason = "no snapshot yet"
         self.doubt = ""
-        self.last_id = -1
+        self.last_id = self.quote_id = -1
         self.last_recv_ns = 0
         self._aligned = self._loaded = False
         self._buffer: deque[Depth] = deque(maxlen=_BUFFER)
@@ -84,13 +86,14 @@ class Book:
             return Applied.BUFFERED
         return self._apply_delta(depth)
 
-    def apply_frame(self, raw: bytes, ts_recv: int) -> Applied | None:
+    def apply_frame(self, raw: bytes, ts_recv: int) -> Depth | None:
         """``apply`` straight from a raw Binance ``depthUpdate`` frame: a standing book and the usual spelling only.
 
         Returns
         -------
-        Applied or None
-            None, with nothing changed, when this frame must go through ``market.codecs`` and ``apply``.
+        Depth or None
+            The event without its levels, now applied; None, with nothing changed, when this frame must go through
+            ``market.codecs`` and ``apply``.
         """
         bids, asks, room = self._bids, self._asks, _scratch
         if not self._aligned or not isinstance(bids, PackedSide) or not isinstance(asks, PackedSide):
@@ -99,16 +102,16 @@ class Book:
         if n < 0:
             return None
         first_id, last_id, prev_id, trade_ms, event_ms, n_bids = room.heads.tolist()
-        ts_event = (trade_ms or event_ms) * 1_000_000
+        ts_event = time_ns(trade_ms or event_ms)
         depth = Depth(self.symbol, ts_event, ts_recv, False, first_id, last_id, prev_id, [], [])
         if last_id <= self.last_id or last_id < first_id or not continues(self.rule, self.last_id, depth):
             return None
         self.last_recv_ns = ts_recv
         bids.take(room.px, room.qty, 0, n_bids)
         asks.take(room.px, room.qty, n_bids, n)
-        self.last_id = last_id
+        self.last_id, self.quote_id = last_id, depth.quote_id
         self._check_crossed()
-        return Applied.APPLIED
+        return depth
 
     def validate(self, depth: Depth) -> None:
         """Raise FrameError unless every level is a pair of plain decimals; changes no level."""
@@ -117,12 +120,12 @@ class Book:
     def _load(self, depth: Depth) -> None:
         bids, asks = self._parse(depth)
         self._fitting(lambda: (self._bids.load(bids), self._asks.load(asks)))
-        self.last_id, self._loaded = depth.last_id, True
+        self.last_id, self.quote_id, self._loaded = depth.last_id, depth.quote_id, True
 
     def _update(self, depth: Depth) -> None:
         bids, asks = self._parse(depth)
         self._fitting(lambda: (self._bids.update(bids), self._asks.update(asks)))
-        self.last_id = depth.last_id
+        self.last_id, self.quote_id = depth.last_id, depth.quote_id
 
     def _fitting(self, change: Callable[[], object]) -> None:
         """Do ``change``; when a value outgrows 64 bits, widen both sides and do it (again: quantities are absolute)."""
@@ -218,18 +221,15 @@ class Book:
         return silent
 
     def differences(self, snapshot: Depth) -> int | None:
-        """Levels at which the book contradicts ``snapshot`` inside its range of prices; None when the ids differ.
+        """Levels at which the book contradicts ``snapshot`` in the range of prices both know; None when the ids differ.
 
-        What a corrupted field deep in the book did is seen by no sequence id: a snapshot now and then bounds it.
+        A corrupted field deep in the book is seen by no sequence id: a snapshot now and then bounds what it does. On
+        Bybit books of other depths can be compared, by ``seq``.
         """
-        if not self._loaded or snapshot.last_id != self.last_id:
+        if not self._loaded or snapshot.quote_id != self.quote_id:
             return None
-        found = 0
-        for side, levels in zip((self._bids, self._asks), self._parse(snapshot), strict=True):
-            said, own = {px * side.sign: qty for px, qty in levels if qty}, side.quantities()
-            within = [key for key in own if not said or key >= min(said)]
-            found += sum(said.get(key) != own[key] for key in within) + sum(key not in own for key in said)
-        return found
+        sides = zip((self._bids, self._asks), self._parse(snapshot), strict=True)
+        return sum(differences(side, levels) for side, levels in sides)
 
     def _check_crossed(self) -> None:
         if self.crossed:

@@ -185,3 +185,12 @@ def widened(side: Side | PackedSide) -> Side:
     wide = Side(side.sign)
     wide.load([(key * side.sign, qty) for key, qty in side.quantities().items()])
     return wide
+
+
+def differences(side: Side | PackedSide, levels: Levels) -> int:
+    """Prices at which ``levels`` and ``side`` disagree, no farther from the best than the nearer end of both."""
+    said, own = {px * side.sign: qty for px, qty in levels if qty}, side.quantities()
+    ends = [min(keys) for keys in (said, own) if keys]
+    bound = max(ends) if ends else 0
+    near = {key for keys in (said, own) for key in keys if key >= bound}
+    return sum(said.get(key) != own.get(key) for key in near)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from market.codecs.binance import decode, event_type, exact_top
 from market.errors import FrameError
-from market.events import Depth, Liquidation, Mark, Quote, Trade
+from market.events import Depth, Liquidation, Mark, OpenInterest, Quote, Trade
 from tests.market.wire import MS, NS, depth_frame, snapshot_frame, ticker, trade
 
 AGG = (
@@ -82,6 +82,16 @@ def test_spacing_key_order_and_wrapping_do_not_matter(raw, name, event):
 def test_frames_without_our_events_are_none_and_named(raw, name):
     assert decode(raw, 5) is None
     assert event_type(raw) == name
+
+
+def test_the_rest_answer_of_open_interest_is_an_event_of_its_own():
+    raw = b'{"openInterest":"10659.509","symbol":"XY","time":1700000000000}'
+    interest = decode(raw, 5)
+    assert isinstance(interest, OpenInterest) and event_type(raw) == "openInterest"
+    assert (interest.symbol, interest.ts_event, interest.open_interest) == ("XY", NS, 10659.509)
+    assert math.isnan(interest.open_interest_usd)
+    with pytest.raises(FrameError, match="open interest"):
+        decode(raw.replace(b"10659.509", b"-1"), 5)
 
 
 def test_delivery_contracts_without_funding_or_index_have_nan():

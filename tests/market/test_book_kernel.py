@@ -5,6 +5,7 @@ import os
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -92,8 +93,9 @@ GOOD = depth_frame(12, 13, 11, [["1.50", "0.000"], ["1.48", "5.125"]], [["1.61",
 
 def test_a_raw_frame_is_applied_like_its_decoded_event():
     fast, slow = standing(), standing()
-    assert fast.apply_frame(GOOD, 7) is Applied.APPLIED
-    slow.apply(decode(GOOD, 7))
+    told, event = fast.apply_frame(GOOD, 7), decode(GOOD, 7)
+    assert slow.apply(event) is Applied.APPLIED
+    assert told == msgspec.structs.replace(event, bids=[], asks=[])
     assert state(fast) == state(slow)
     assert fast.last_recv_ns == slow.last_recv_ns == 7
 
@@ -163,9 +165,7 @@ def follow(frames):
         deltas += not event.is_snapshot
         applied = None if event.is_snapshot else a.apply_frame(frame.raw, frame.recv_ns)
         taken += applied is not None
-        if applied is None:
-            applied = a.apply(event)
-        assert applied is b.apply(event)
+        assert (Applied.APPLIED if applied is not None else a.apply(event)) is b.apply(event)
         assert (a.best_bid(), a.best_ask(), a.last_id) == (b.best_bid(), b.best_ask(), b.last_id)
     assert all(state(fast[symbol]) == state(slow[symbol]) for symbol in fast)
     return taken, deltas

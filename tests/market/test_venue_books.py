@@ -169,7 +169,9 @@ def test_silence_makes_the_book_not_tradable_until_resynced(rule):
         (BIDS[:1], ASKS[:1], 0),
         ([("1.000", "5.0"), ("0.990", "7")], ASKS, 0),
         ([("1.00", "5"), ("0.99", "8")], ASKS, 1),
-        ([("1.00", "5"), ("0.98", "7")], ASKS, 2),
+        ([("1.00", "5"), ("0.98", "7")], ASKS, 1),
+        ([*BIDS, ("0.98", "7")], ASKS, 0),
+        ([("1.00", "5"), ("0.995", "1"), ("0.99", "7")], ASKS, 1),
         (BIDS, [("1.011", "4")], 2),
         ([], ASKS, 2),
     ],
@@ -180,6 +182,15 @@ def test_a_snapshot_of_the_same_id_shows_what_no_sequence_can(bids, asks, found)
     assert book.differences(said) == found
     assert book.differences(msgspec.structs.replace(said, last_id=101)) is None
     assert book.best_bid() == (D("1.00"), D(5))
+
+
+def test_bybit_books_of_two_depths_are_compared_by_seq():
+    book = Book("XYZ", "bybit")
+    book.apply(Depth("XYZ", 0, 0, True, 100, 100, -1, BIDS, ASKS, 70))
+    book.apply(Depth("XYZ", 0, 0, False, 101, 101, -1, [("1.00", "8")], [], 75))
+    other = Depth("XYZ", 0, 0, True, 9, 9, -1, [("1.00", "8"), ("0.99", "7"), ("0.5", "1")], ASKS, 75)
+    assert book.quote_id == 75 and book.differences(other) == 0
+    assert book.differences(msgspec.structs.replace(other, seq=74)) is None
 
 
 @pytest.mark.parametrize(
