@@ -5,37 +5,18 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
 
-import msgspec
-
 from market.events import Event, Trade
 from market.instruments import Instrument
 from market.simulator.errors import Reason, Reject
 from market.simulator.exchange import Exchange
+from market.simulator.okx_candles import MINUTE_NS, Candle
 from market.simulator.orders import Order, OrderRequest, Status, Tif
 from market.simulator.reports import Execution, OrderReport, Report
 from market.simulator.rules import sized
 
-MINUTE_NS: Final = 60_000_000_000
 CANDLES: Final = 1_440
 BY_USER, FOK, IOC, COUNTDOWN, POST_ONLY, UNREDUCING = "1", "13", "14", "20", "31", "17"
 ENDED_BY: Final = {Reason.POST_ONLY: POST_ONLY, Reason.FILL_OR_KILL: FOK}
-
-
-class Candle(msgspec.Struct):
-    """Trades of one minute; ``volume`` in base units."""
-
-    open_ns: int
-    open_px: float
-    high_px: float
-    low_px: float
-    close_px: float
-    volume: float = 0.0
-    quote_volume: float = 0.0
-
-    def add(self, px: float, qty: float) -> None:
-        self.high_px, self.low_px, self.close_px = max(self.high_px, px), min(self.low_px, px), px
-        self.volume += qty
-        self.quote_volume += px * qty
 
 
 class OkxExchange(Exchange):

@@ -10,9 +10,9 @@ import msgspec
 
 from market.events import Depth
 from market.simulator import okx_messages as messages
-from market.simulator.exchange import Exchange
 from market.simulator.hub import Hub, Socket
 from market.simulator.okx_contracts import Contract
+from market.simulator.okx_exchange import OkxExchange
 from market.simulator.player import Player
 
 BOOK_LEVELS: Final = 400
@@ -69,15 +69,15 @@ class OkxHub(Hub):
         super().__init__()
         self.contracts = contracts
         self.chains = {symbol: BookChain() for symbol in contracts}
-        self._exchange: Exchange | None = None
+        self._exchange: OkxExchange | None = None
         self._player: Player | None = None
 
-    def attach(self, exchange: Exchange, player: Player) -> None:
+    def attach(self, exchange: OkxExchange, player: Player) -> None:
         """Tell the hub whose market it serves."""
         self._exchange, self._player = exchange, player
 
     @property
-    def exchange(self) -> Exchange:
+    def exchange(self) -> OkxExchange:
         if self._exchange is None:
             raise AssertionError("the hub is attached before the market runs")
         return self._exchange

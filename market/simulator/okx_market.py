@@ -1,6 +1,5 @@
 """Public REST calls of OKX: instruments, tickers, books, trades, candles, funding, mark prices, tiers."""
 
-import re
 from decimal import Decimal
 from typing import Any, Final
 
@@ -8,13 +7,12 @@ from market.simulator import okx_messages as messages
 from market.simulator.brackets import DEFAULT
 from market.simulator.okx_auth import ApiError
 from market.simulator.okx_calls import Call, Json, Route, asked, contract_of, integer, page, value
-from market.simulator.okx_contracts import Contract, number, text
-from market.simulator.okx_exchange import MINUTE_NS, Candle
+from market.simulator.okx_candles import MINUTE_NS, candle_row, merged, minutes_of
+from market.simulator.okx_contracts import Contract, text
 from market.simulator.okx_face import PARAMETER, OkxFace
-from market.simulator.okx_messages import ms, plain_size
+from market.simulator.okx_messages import ms
 from market.simulator.okx_source import view
 
-MINUTES: Final = {"m": 1, "H": 60, "D": 1_440}
 MAX_BOOK: Final = 400
 TYPES: Final = ("SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION", "EVENTS")
 
@@ -72,48 +70,12 @@ def trades(face: OkxFace, call: Call) -> list[Json]:
     return [messages.trade_row(contract, trade) for trade in found]
 
 
-def minutes_of(bar: str) -> int:
-    """Minutes of a bar such as ``1m``, ``4H``, ``1Dutc``.
-
-    >>> minutes_of("15m"), minutes_of("4H"), minutes_of("1Dutc")
-    (15, 240, 1440)
-    """
-    found = re.fullmatch(r"([1-9]\d?)([mHD])(?:utc)?", bar)
-    if found is None:
-        raise ApiError(PARAMETER, "Parameter bar error", 400)
-    return int(found[1]) * MINUTES[found[2]]
-
-
-def merged(candles: list[Candle], width_ns: int) -> list[Candle]:
-    """One-minute candles joined into wider ones, oldest first."""
-    found: list[Candle] = []
-    for candle in candles:
-        open_ns = candle.open_ns - candle.open_ns % width_ns
-        if not found or found[-1].open_ns < open_ns:
-            found.append(Candle(open_ns, *(candle.open_px,) * 4))
-        last = found[-1]
-        last.high_px, last.low_px = max(last.high_px, candle.high_px), min(last.low_px, candle.low_px)
-        last.close_px = candle.close_px
-        last.volume += candle.volume
-        last.quote_volume += candle.quote_volume
-    return found
-
-
-def candle_row(contract: Contract, candle: Candle, is_closed: bool) -> list[str]:
-    """Open time, four prices, volume in contracts, in base and in quote units, and whether it is complete."""
-    prices = (candle.open_px, candle.high_px, candle.low_px, candle.close_px)
-    size = plain_size(candle.volume / float(contract.ct_val))
-    closed = "1" if is_closed else "0"
-    sums = (number(candle.volume), number(candle.quote_volume))
-    return [ms(candle.open_ns), *map(number, prices), size, *sums, closed]
-
-
 def candles(face: OkxFace, call: Call) -> list[list[str]]:
     """Candles of the trades seen since the exchange started, newest first."""
     contract, width_ns = contract_of(face, call.params), minutes_of(value(call.params, "bar", "1m")) * MINUTE_NS
     found = merged(list(face.exchange.candles[contract.inst_id]), width_ns)
     shown = page(found, call.params, lambda candle: candle.open_ns // 1_000_000, 300)
-    return [candle_row(contract, one, one.open_ns + width_ns <= face.exchange.now_ns) for one in shown]
+    return [candle_row(contract, one, width_ns, face.exchange.now_ns) for one in shown]
 
 
 def position_tiers(face: OkxFace, call: Call) -> list[Json]:

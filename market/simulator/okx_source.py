@@ -9,20 +9,23 @@ import msgspec
 from market.codecs import okx
 from market.events import Depth, Event, Liquidation, Mark, Quote, Trade
 from market.simulator import okx_messages as messages
-from market.simulator.exchange import Exchange
 from market.simulator.hub import Topic
+from market.simulator.okx_candles import BARS, MINUTE_NS, candle_row, merged, minutes_of
 from market.simulator.okx_contracts import Contract, text
+from market.simulator.okx_exchange import OkxExchange
 from market.simulator.okx_hub import BOOKS, RESET_SEQ, OkxHub, message
 from market.simulator.okx_messages import Json
 from market.simulator.source import BinanceSource
 from market.tape import Frame
 
 VIEW_NS: Final = 100_000_000
-TIMED: Final = ("tickers", "books5", "open-interest")
+CANDLE: Final = "candle"
+CANDLES: Final = tuple(CANDLE + bar for bar in BARS)
+TIMED: Final = ("tickers", "books5", "open-interest", *CANDLES)
 Message = tuple[Topic, bytes]
 
 
-def open_interest(exchange: Exchange, contract: Contract) -> Json:
+def open_interest(exchange: OkxExchange, contract: Contract) -> Json:
     """Contracts open in the market, as far as the recording tells; else those open on this exchange, ours alone."""
     symbol = contract.inst_id
     market = exchange.markets[symbol]
@@ -34,8 +37,8 @@ def open_interest(exchange: Exchange, contract: Contract) -> Json:
     return row | {"oiUsd": usd, "ts": messages.ms(exchange.now_ns)}
 
 
-def view(exchange: Exchange, hub: OkxHub, symbol: str, channel: str) -> dict[str, Any]:
-    """State of a market as a row of a channel: ticker, best levels, mark price, funding rate or open interest."""
+def view(exchange: OkxExchange, hub: OkxHub, symbol: str, channel: str) -> Any:
+    """State of a market as a row of a channel: ticker, best levels, mark price, funding rate, candle and so on."""
     contract, market, now_ns = hub.contracts[symbol], exchange.markets[symbol], exchange.now_ns
     if channel == "tickers":
         return messages.ticker_row(contract, market, now_ns)
@@ -45,8 +48,16 @@ def view(exchange: Exchange, hub: OkxHub, symbol: str, channel: str) -> dict[str
         return messages.funding_row(contract, market.mark, now_ns)
     if channel == "open-interest":
         return open_interest(exchange, contract)
+    if channel.startswith(CANDLE):
+        width_ns = minutes_of(channel.removeprefix(CANDLE)) * MINUTE_NS
+        return candle_row(contract, merged(list(exchange.candles[symbol]), width_ns)[-1], width_ns, now_ns)
     ids = {"ts": messages.ms(now_ns), "seqId": hub.chains[symbol].seq, "instId": symbol}
     return messages.best_rows(contract, market, 1 if channel == "bbo-tbt" else 5) | ids
+
+
+def is_shown(exchange: OkxExchange, symbol: str, channel: str) -> bool:
+    """Whether there is anything to show: candles begin with the first trade."""
+    return not channel.startswith(CANDLE) or bool(exchange.candles[symbol])
 
 
 class TimedViews:
@@ -62,7 +73,7 @@ class TimedViews:
         if exchange.now_ns - self._sent_ns[symbol] < VIEW_NS:
             return
         for channel in TIMED:
-            if channel not in recorded and hub.wants((symbol, channel)):
+            if channel not in recorded and hub.wants((symbol, channel)) and is_shown(exchange, symbol, channel):
                 self._sent_ns[symbol] = exchange.now_ns
                 yield (symbol, channel), message(channel, symbol, [view(exchange, hub, symbol, channel)])
 

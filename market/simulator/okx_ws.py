@@ -16,12 +16,16 @@ from market.simulator.okx_face import OkxFace, Session
 from market.simulator.okx_hub import BOOKS, message, name_of
 from market.simulator.okx_limits import Limits
 from market.simulator.okx_rest import ROUTES, carry_out
-from market.simulator.okx_source import view
+from market.simulator.okx_source import CANDLES, is_shown, view
 from market.simulator.player import TAPE_ENDED
 
 PATH: Final = "/ws/v5/{section}"
 VIEWS: Final = ("tickers", "books5", "bbo-tbt", "mark-price", "funding-rate", "open-interest")
-MARKET: Final = {"public": (BOOKS, *VIEWS, "trades", "liquidation-orders"), "business": ("trades-all",), "private": ()}
+MARKET: Final = {
+    "public": (BOOKS, *VIEWS, "trades", "liquidation-orders"),
+    "business": ("trades-all", *CANDLES),
+    "private": (),
+}
 VIP_ONLY: Final = ("books-l2-tbt", "books50-l2-tbt")
 ACCOUNT: Final = {
     "private": ("orders", "positions", "account", "balance_and_position", "fills"),
@@ -83,7 +87,7 @@ def subscribe(face: OkxFace, session: Session, arg: Json) -> None:
         face.hub.join_book(session.socket, inst_id)
     else:
         face.hub.subscribe(session.socket, (inst_id, channel), name_of(channel, inst_id))
-        if channel in VIEWS:
+        if channel in (*VIEWS, *CANDLES) and is_shown(face.exchange, inst_id, channel):
             session.socket.write(message(channel, inst_id, [view(face.exchange, face.hub, inst_id, channel)]))
     session.socket.flush()
     face.player.start()

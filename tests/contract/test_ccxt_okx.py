@@ -222,13 +222,14 @@ async def test_watch_order_book_follows_the_sequence(exchange):
     assert (book["bids"][0][0], book["asks"][0][0]) == (100.0, 100.1)
 
 
-async def test_watch_best_levels_ticker_and_candles_free_channels(exchange):
+async def test_watch_best_levels_ticker_trades_candles_and_funding(exchange):
     book = await within(exchange.watch_order_book(SYMBOL, 5))
     assert (book["bids"][0][0], book["asks"][0][0]) == (100.0, 100.1)
     best = await within(exchange.watch_bids_asks([SYMBOL]))
     assert best[SYMBOL]["bid"] == 100.0
     assert (await within(exchange.watch_ticker(SYMBOL)))["ask"] == 100.1
     assert (await within(exchange.watch_trades(SYMBOL)))[-1]["price"] == 100.0
+    assert (await within(exchange.watch_ohlcv(SYMBOL, "1m")))[-1][4] == 100.0
     assert (await within(exchange.watch_funding_rates([SYMBOL])))[SYMBOL]["fundingRate"] == float(RATE)
 
 

@@ -11,12 +11,11 @@ from market.events import Depth
 from market.instruments import btcusdt_example
 from market.simulator.errors import Reason
 from market.simulator.okx_auth import ApiError, Credentials, Login, check_login, check_request, credentials_of
+from market.simulator.okx_candles import MINUTE_NS, Candle, merged, minutes_of
 from market.simulator.okx_contracts import contract_of, inst_id, renamed_frames
-from market.simulator.okx_exchange import MINUTE_NS, Candle
 from market.simulator.okx_face import CODES
 from market.simulator.okx_hub import BookChain
 from market.simulator.okx_limits import Limits
-from market.simulator.okx_market import merged, minutes_of
 from market.simulator.okx_messages import delta_rows, plain_size
 from market.simulator.okx_rest import envelope, parse
 from market.tape import Frame
