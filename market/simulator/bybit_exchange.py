@@ -1,4 +1,4 @@
-"""The exchange with what Bybit adds: a past to ask about, a listener, and orders that are cancelled, not refused."""
+"""The exchange with what Bybit adds: a listener, numbered events, and orders that are cancelled, not refused."""
 
 from collections.abc import Callable
 from math import isnan
@@ -6,9 +6,7 @@ from typing import Final
 
 import msgspec
 
-from market.events import Depth, Event, Mark, Quote, Trade
-from market.simulator import bybit_history
-from market.simulator.bybit_history import Funding, History
+from market.events import Depth, Event, Mark, OpenInterest, Quote, Trade
 from market.simulator.errors import Reason, Reject
 from market.simulator.exchange import Exchange
 from market.simulator.orders import Order, OrderRequest, Status
@@ -26,51 +24,34 @@ class BybitExchange(Exchange):
 
     ``why`` holds, per order id, the venue's reason for such a cancellation. ``seq`` numbers the events of a symbol,
     ``book_seq`` is that of the last one that could change its book: Bybit orders messages of all depths by it.
+    ``interest`` holds (time ns, open interest) as recorded.
     """
 
     def __init__(self, *arguments: object, **named: object) -> None:
         super().__init__(*arguments, **named)  # type: ignore[arg-type]
-        self.history = {symbol: History() for symbol in self.markets}
+        self.interest: dict[str, list[tuple[int, float]]] = {symbol: [] for symbol in self.markets}
         self.listener: Callable[[Event], None] = lambda _event: None
         self.why: dict[int, str] = {}
         self.seq, self.book_seq = dict.fromkeys(self.markets, 0), dict.fromkeys(self.markets, 0)
 
     def on_event(self, event: Event, is_aggregate: bool = False) -> None:
-        """Take one recorded event, remember it, and tell the streams."""
+        """Take one recorded event and tell the streams."""
         market = self.markets.get(event.symbol)
         if market is None:
             return
-        before = market.mark
         if isinstance(event, Mark):
-            event = whole(event, before)
+            event = whole(event, market.mark)
+            if isnan(event.mark_px):
+                return  # the recording began amid updates: there is no mark price yet
         super().on_event(event, is_aggregate)
         self.seq[event.symbol] += 1
         if isinstance(event, Depth | Quote):
             self.book_seq[event.symbol] = self.seq[event.symbol]
-        if isinstance(event, Trade):
-            if not event.is_market or is_aggregate == market.prints_trades:
-                return
-            self._remember_trade(event)
-        elif isinstance(event, Mark):
-            self._remember_mark(event, before)
-        if market.open_interest is not None and market.open_interest != self._last_open_interest(event.symbol):
-            self.history[event.symbol].open_interest.append((self.now_ns, market.open_interest))
+        elif isinstance(event, OpenInterest) and not isnan(event.open_interest):
+            self.interest[event.symbol].append((self.now_ns, event.open_interest))
+        elif isinstance(event, Trade) and (not event.is_market or is_aggregate == market.prints_trades):
+            return
         self.listener(event)
-
-    def _last_open_interest(self, symbol: str) -> float | None:
-        seen = self.history[symbol].open_interest
-        return seen[-1][1] if seen else None
-
-    def _remember_trade(self, trade: Trade) -> None:
-        instrument = self.markets[trade.symbol].instrument
-        ticks, lots = instrument.ticks(trade.px), round(trade.qty / float(instrument.lot_size))
-        bybit_history.add(self.history[trade.symbol].candles, self.now_ns, ticks, lots)
-
-    def _remember_mark(self, mark: Mark, before: Mark | None) -> None:
-        past = self.history[mark.symbol]
-        bybit_history.add(past.marks, self.now_ns, self.markets[mark.symbol].instrument.ticks(mark.mark_px), 0)
-        if before is not None and 0 < before.next_funding_ns < mark.next_funding_ns:
-            past.funding.append(Funding(before.next_funding_ns, before.funding_rate))
 
     def place(self, request: OrderRequest) -> Order:
         """Accept an order and match it; one that post-only or fill-or-kill forbids is cancelled at once."""

@@ -18,12 +18,21 @@ from market.simulator.bybit_exchange import BybitExchange
 from market.simulator.bybit_hub import BybitHub
 from market.simulator.bybit_limits import Limits
 from market.simulator.bybit_messages import UNNAMED, Json
-from market.simulator.bybit_positions import position_row, wallet_row
+from market.simulator.bybit_positions import funding_row, position_row, wallet_row
 from market.simulator.bybit_stream import Stream
 from market.simulator.errors import Reject
 from market.simulator.orders import Fill, Leg, Order
 from market.simulator.player import Player
-from market.simulator.reports import AccountReport, ConfigReport, OrderReport, Report, Stop, StopReport, StopStatus
+from market.simulator.reports import (
+    AccountReport,
+    Cause,
+    ConfigReport,
+    OrderReport,
+    Report,
+    Stop,
+    StopReport,
+    StopStatus,
+)
 
 
 class BybitFace:
@@ -65,6 +74,8 @@ class BybitFace:
         if isinstance(report, OrderReport):
             if report.fill is not None:
                 self._executed(report.order, report.fill)
+            if not report.order.is_open:
+                self.attached.pop(report.order.client_id, None)
             self._tell("order", [self.order_row(report.order)])
         elif isinstance(report, AccountReport):
             self._account_changed(report)
@@ -77,6 +88,10 @@ class BybitFace:
 
     def _account_changed(self, report: AccountReport) -> None:
         self.exchange.refresh_marks()
+        if report.cause is Cause.FUNDING:
+            row = funding_row(self.exchange, report)
+            self.executions.append(row)
+            self._tell("execution", [row])
         self._tell("position", [position_row(self.exchange, report.symbol, report.leg)])
         self._tell("wallet", [wallet_row(self.exchange)])
 

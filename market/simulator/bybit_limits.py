@@ -1,4 +1,4 @@
-"""Bybit's rate limits: calls per second of one account and endpoint (10006), calls per 5 s of one address (403)."""
+"""Bybit's rate limits: calls per second of one account and endpoint (10006), calls and sockets of one address (403)."""
 
 from collections import deque
 from typing import Final
@@ -8,6 +8,8 @@ from market.simulator.bybit_auth import BybitError
 PER_ADDRESS: Final = 600
 ADDRESS_WINDOW_S: Final = 5.0
 BAN_S: Final = 600.0
+CONNECTS: Final = 500
+CONNECTS_WINDOW_S: Final = 300.0
 WINDOW_S: Final = 1.0
 
 
@@ -17,6 +19,7 @@ class Limits:
     def __init__(self, per_address: int = PER_ADDRESS) -> None:
         self.per_address = per_address
         self._calls: deque[float] = deque()
+        self._connects: deque[float] = deque()
         self._spent: dict[str, deque[tuple[float, int]]] = {}
         self._banned_until_s = 0.0
 
@@ -29,6 +32,13 @@ class Limits:
         if now_s < self._banned_until_s:
             raise BybitError(10018, "access too frequent", 403)
         self._calls.append(now_s)
+
+    def connect(self, now_s: float) -> bool:
+        """Count one new socket of the address; whether it is allowed."""
+        while self._connects and self._connects[0] <= now_s - CONNECTS_WINDOW_S:
+            self._connects.popleft()
+        self._connects.append(now_s)
+        return len(self._connects) <= CONNECTS
 
     def spend(self, endpoint: str, limit: int, count: int, now_s: float) -> dict[str, str]:
         """Count ``count`` uses of an endpoint; the headers that tell what is left, or a refusal that has them too."""

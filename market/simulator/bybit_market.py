@@ -8,9 +8,9 @@ from market.simulator import brackets
 from market.simulator import bybit_topics as topics
 from market.simulator.bybit_auth import BybitError
 from market.simulator.bybit_calls import Route, linear_symbol
-from market.simulator.bybit_history import INTERVALS, Candle, joined
 from market.simulator.bybit_params import integer, page, require
-from market.simulator.bybit_topics import Json, text
+from market.simulator.bybit_topics import INTERVALS, Json, text
+from market.simulator.candles import Candles
 from market.simulator.rules import PX_BAND, decimals
 
 if TYPE_CHECKING:
@@ -116,39 +116,46 @@ def _trade(row: Json) -> Json:
 
 
 def kline(face: "BybitFace", params: dict[str, Any]) -> Json:
-    symbol = linear_symbol(face, params)
-    return _candles(face, params, face.exchange.history[symbol].candles)
+    market = face.exchange.markets[linear_symbol(face, params)]
+    return _candles(market.instrument, params, market.candles)
 
 
 def mark_kline(face: "BybitFace", params: dict[str, Any]) -> Json:
-    """As ``kline`` but of mark prices, which have no volume."""
-    symbol = linear_symbol(face, params)
-    answer = _candles(face, params, face.exchange.history[symbol].marks)
+    market = face.exchange.markets[linear_symbol(face, params)]
+    return _without_volume(_candles(market.instrument, params, market.mark_candles))
+
+
+def index_kline(face: "BybitFace", params: dict[str, Any]) -> Json:
+    market = face.exchange.markets[linear_symbol(face, params)]
+    return _without_volume(_candles(market.instrument, params, market.index_candles))
+
+
+def _without_volume(answer: Json) -> Json:
     return answer | {"list": [row[:5] for row in answer["list"]]}
 
 
-def _candles(face: "BybitFace", params: dict[str, Any], minutes: dict[int, Candle]) -> Json:
+def _candles(instrument: Instrument, params: dict[str, Any], series: Candles) -> Json:
     """Newest first, ``start`` to ``end`` (ms) of their opening."""
     interval, limit = require(params, "interval"), min(integer(params, "limit", 200), 1_000)
     if interval not in INTERVALS:
         raise BybitError(10001, "params error: Invalid interval")
     start_ms, end_ms = integer(params, "start", 0), integer(params, "end", 2**60)
-    found = [candle for candle in joined(minutes.values(), interval) if start_ms <= candle.start_ms <= end_ms]
-    instrument = face.exchange.markets[params["symbol"]].instrument
+    found = [c for c in series.joined(INTERVALS[interval]) if start_ms <= c.start_ms <= end_ms]
     rows = [topics.candle_row(instrument, candle) for candle in found[::-1][:limit]]
-    return {"symbol": params["symbol"], "category": "linear", "list": rows}
+    return {"symbol": instrument.symbol, "category": "linear", "list": rows}
 
 
 def funding_history(face: "BybitFace", params: dict[str, Any]) -> Json:
     """Settlements the recording showed, newest first."""
     symbol, limit = linear_symbol(face, params), min(integer(params, "limit", 200), 200)
     start_ms, end_ms = integer(params, "startTime", 0), integer(params, "endTime", 2**60)
-    seen = [f for f in face.exchange.history[symbol].funding if start_ms <= f.ts_ns // 1_000_000 <= end_ms]
+    settled = face.exchange.markets[symbol].settled
+    seen = [mark for mark in settled if start_ms <= mark.next_funding_ns // 1_000_000 <= end_ms]
     rows = [
         {
             "symbol": symbol,
-            "fundingRate": topics.number(one.rate),
-            "fundingRateTimestamp": str(one.ts_ns // 1_000_000),
+            "fundingRate": topics.number(one.funding_rate),
+            "fundingRateTimestamp": str(one.next_funding_ns // 1_000_000),
         }
         for one in seen[::-1][:limit]
     ]
@@ -161,7 +168,7 @@ def open_interest(face: "BybitFace", params: dict[str, Any]) -> Json:
     length_ms = INTEREST_MS.get(interval, 86_400_000 if interval == "1d" else 0)
     if not length_ms:
         raise BybitError(10001, "params error: intervalTime invalid")
-    values = {ts // 1_000_000 // length_ms * length_ms: qty for ts, qty in face.exchange.history[symbol].open_interest}
+    values = {ts // 1_000_000 // length_ms * length_ms: qty for ts, qty in face.exchange.interest[symbol]}
     values = values or {face.exchange.now_ns // 1_000_000 // length_ms * length_ms: 0.0}
     rows = [{"openInterest": topics.number(values[at]), "timestamp": str(at)} for at in sorted(values, reverse=True)]
     return {"symbol": symbol} | page(rows, params, 200, 50)
@@ -197,6 +204,7 @@ ROUTES: Final = {
     ("GET", "/v5/market/recent-trade"): Route(recent_trades),
     ("GET", "/v5/market/kline"): Route(kline),
     ("GET", "/v5/market/mark-price-kline"): Route(mark_kline),
+    ("GET", "/v5/market/index-price-kline"): Route(index_kline),
     ("GET", "/v5/market/funding/history"): Route(funding_history),
     ("GET", "/v5/market/open-interest"): Route(open_interest),
     ("GET", "/v5/market/risk-limit"): Route(risk_limit),

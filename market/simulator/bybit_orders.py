@@ -88,11 +88,14 @@ def place(face: "BybitFace", params: dict[str, Any]) -> Json:
     if params.get("triggerPrice"):
         stop = bybit_stops.place(face, request, params)
         return {"orderId": public_id(stop.stop_id), "orderLinkId": link_id(request.client_id)}
-    limits = {name: params[name] for name in ("takeProfit", "stopLoss") if params.get(name)}
+    limits = {name: params[name] for name in bybit_stops.ATTACHED if params.get(name)}
     if limits:
-        sources = {name: params[name] for name in ("tpTriggerBy", "slTriggerBy") if params.get(name)}
-        face.attached[request.client_id] = limits | sources
-    return _ack(face, face.exchange.place(request))
+        face.attached[request.client_id] = limits
+    try:
+        return _ack(face, face.exchange.place(request))
+    except Reject:
+        face.attached.pop(request.client_id, None)
+        raise
 
 
 def _ack(face: "BybitFace", order: Order) -> Json:

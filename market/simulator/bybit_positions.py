@@ -7,6 +7,7 @@ from market.simulator.bybit_exchange import BybitExchange
 from market.simulator.bybit_messages import INDEX, Json, money, ms, text
 from market.simulator.bybit_topics import plain
 from market.simulator.orders import Leg
+from market.simulator.reports import AccountReport
 
 
 def position_row(exchange: BybitExchange, symbol: str, leg: Leg) -> Json:
@@ -53,6 +54,37 @@ def position_row(exchange: BybitExchange, symbol: str, leg: Leg) -> Json:
         "seq": len(exchange.fills),
         "createdTime": ms(held.updated_ns),
         "updatedTime": ms(held.updated_ns),
+    }
+
+
+def funding_row(exchange: BybitExchange, report: AccountReport) -> Json:
+    """A funding settlement: Bybit lists it among the executions, its ``execFee`` positive when paid."""
+    account, symbol = exchange.account, report.symbol
+    mark = exchange.markets[symbol].settled[-1]
+    qty = account.instruments[symbol].qty(account.position(symbol, report.leg).lots)
+    px = Decimal(repr(mark.mark_px))
+    return {
+        "category": "linear",
+        "symbol": symbol,
+        "execId": f"funding-{symbol}-{INDEX[report.leg]}-{mark.next_funding_ns}",
+        "execType": "Funding",
+        "execPrice": plain(px),
+        "execQty": text(abs(qty)),
+        "execValue": plain(abs(qty) * px),
+        "execFee": money(-report.change),
+        "feeRate": plain(Decimal(repr(mark.funding_rate))),
+        "execTime": ms(report.ts_ns),
+        "side": "Sell" if qty < 0 else "Buy",
+        "isMaker": False,
+        "orderId": "",
+        "orderLinkId": "",
+        "orderPrice": "0",
+        "orderQty": "0",
+        "leavesQty": "0",
+        "orderType": "UNKNOWN",
+        "stopOrderType": "UNKNOWN",
+        "createType": "",
+        "closedSize": "0",
     }
 
 

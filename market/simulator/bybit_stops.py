@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MAX_CONDITIONAL: Final = 10
 ON_MARK: Final = {"": False, "LastPrice": False, "MarkPrice": True}
+ATTACHED: Final = ("takeProfit", "stopLoss", "tpTriggerBy", "slTriggerBy")
 LIMITS: Final = {"takeProfit": "TakeProfit", "stopLoss": "StopLoss", "trailingStop": "TrailingStop"}
 
 

@@ -7,15 +7,18 @@ from uuid import UUID
 
 from market.events import Liquidation, Trade
 from market.instruments import Instrument
-from market.simulator import bybit_history
 from market.simulator.bybit_exchange import BybitExchange
-from market.simulator.bybit_history import Candle
+from market.simulator.candles import Candle, end_of
 from market.simulator.ladder import Ladder
 from market.simulator.orders import BUY
 
 Json = dict[str, Any]
 Levels = dict[int, int]
 
+INTERVALS: Final = {
+    "1": "1m", "3": "3m", "5": "5m", "15": "15m", "30": "30m", "60": "1h", "120": "2h", "240": "4h", "360": "6h",
+    "720": "12h", "D": "1d", "W": "1w", "M": "1M",
+}  # fmt: skip
 _ID_SPACE: Final = 0x7C3A_91D0_5E2F_4B18_8D64 << 48
 
 
@@ -112,7 +115,7 @@ def ticker(exchange: BybitExchange, symbol: str) -> Json:
     market = exchange.markets[symbol]
     instrument, stats, mark = market.instrument, market.stats, market.mark
     mark_px = market.mark_px()
-    open_interest = market.open_interest or 0.0
+    open_interest = exchange.interest[symbol][-1][1] if exchange.interest[symbol] else 0.0
     change = stats.last_px / stats.open_px - 1 if stats.open_px else 0.0
     row = {
         "symbol": symbol,
@@ -141,10 +144,10 @@ def ticker(exchange: BybitExchange, symbol: str) -> Json:
 
 def funding_minutes(exchange: BybitExchange, symbol: str) -> int:
     """Minutes between settlements as far as two of them were seen, else the usual eight hours."""
-    mark, seen = exchange.markets[symbol].mark, exchange.history[symbol].funding
-    if mark is None or not seen or mark.next_funding_ns <= seen[-1].ts_ns:
+    mark, settled = exchange.markets[symbol].mark, exchange.markets[symbol].settled
+    if mark is None or not settled or mark.next_funding_ns <= settled[-1].next_funding_ns:
         return 480
-    return max(1, round((mark.next_funding_ns - seen[-1].ts_ns) / 60e9))
+    return max(1, round((mark.next_funding_ns - settled[-1].next_funding_ns) / 60e9))
 
 
 def candle_row(instrument: Instrument, candle: Candle) -> list[str]:
@@ -156,15 +159,14 @@ def candle_row(instrument: Instrument, candle: Candle) -> list[str]:
 
 def candles(exchange: BybitExchange, symbol: str, interval: str) -> list[Json]:
     """The latest candle as ``kline`` sends it, after the one before it."""
-    instrument, minutes = exchange.markets[symbol].instrument, exchange.history[symbol].candles
-    now_ms = exchange.now_ns // 1_000_000
-    found = bybit_history.joined(list(minutes.values())[-2:] if interval == "1" else minutes.values(), interval)[-2:]
-    return [_candle(instrument, candle, interval, now_ms) for candle in found]
+    market, now_ms = exchange.markets[symbol], exchange.now_ns // 1_000_000
+    found = market.candles.joined(INTERVALS[interval])[-2:]
+    return [_candle(market.instrument, candle, interval, now_ms) for candle in found]
 
 
 def _candle(instrument: Instrument, candle: Candle, interval: str, now_ms: int) -> Json:
     start, opened, high, low, close, volume, turnover = candle_row(instrument, candle)
-    end_ms = bybit_history.end_of(interval, int(start))
+    end_ms = end_of(INTERVALS[interval], candle.start_ms)
     return {
         "start": int(start),
         "end": end_ms,

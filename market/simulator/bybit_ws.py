@@ -10,9 +10,9 @@ from aiohttp import WSMsgType, web
 
 from market.simulator import bybit_orders
 from market.simulator.bybit_auth import BybitError, check_socket, check_time
-from market.simulator.bybit_history import INTERVALS
 from market.simulator.bybit_hub import PRIVATE
 from market.simulator.bybit_rest import call, envelope
+from market.simulator.bybit_topics import INTERVALS
 from market.simulator.hub import Socket, Topic
 from market.simulator.player import TAPE_ENDED
 
@@ -199,6 +199,8 @@ def handler(face: "BybitFace", kind: str) -> Any:
     """The aiohttp handler of one door."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        if not face.limits.connect(time.monotonic()):
+            raise web.HTTPForbidden
         socket = await open_socket(request)
         if kind == "public" and face.player.finished:
             await socket.ws.close(code=1000, message=TAPE_ENDED)

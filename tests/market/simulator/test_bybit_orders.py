@@ -248,6 +248,24 @@ def test_a_liquidation_is_told_as_the_venues_own():
     assert rows(mine, "position")[-1]["size"] == "0.000"
 
 
+def test_funding_is_told_among_the_executions():
+    made = face()
+    mine = user(made, "execution", "wallet")
+    bybit_orders.place(made, order(orderType="Market", side="Sell", qty="0.2"))
+    for at_ms, next_ms in ((5_000, 10_000), (11_000, 20_000)):
+        made.exchange.on_event(Mark(SYMBOL, at_ms * MS, at_ms * MS, 100.0, 100.0, 0.001, next_ms * MS))
+    paid = rows(mine, "execution")[-1]
+    assert (paid["execType"], paid["execFee"], paid["feeRate"], paid["side"]) == (
+        "Funding",
+        "-0.02000000",
+        "0.001",
+        "Sell",
+    )
+    assert bybit_orders.executions(made, AT | {"execType": "Funding"})["list"] == [paid]
+    before, after = (row["coin"][0]["walletBalance"] for row in rows(mine, "wallet"))
+    assert round(float(after) - float(before), 8) == 0.02
+
+
 def test_the_dead_mans_switch_is_refused():
     handler = bybit_orders.ROUTES["POST", "/v5/order/disconnected-cancel-all"].handler
     assert refused(handler, face(), {"timeWindow": 10}) == 10005

@@ -6,15 +6,15 @@ import hmac
 import pytest
 
 from market.simulator.bybit_auth import BybitError, check_request, check_socket
-from market.simulator.bybit_history import Candle, add, end_of, joined, start_of
+from market.simulator.bybit_calls import CODES
 from market.simulator.bybit_limits import Limits
 from market.simulator.bybit_messages import number_of, public_id
 from market.simulator.bybit_params import decimal, integer, page
 from market.simulator.bybit_rest import parameters
+from market.simulator.errors import Reason
 from tests.market.simulator.bybit_case import KEYS
 
 NOW_MS = 1_700_000_000_000
-MINUTE_NS = 60_000_000_000
 
 
 def headers(payload, secret="the-secret", stamp=NOW_MS, window="5000", key="the-key"):
@@ -99,32 +99,16 @@ def test_an_address_over_its_limit_is_shut_out_for_ten_minutes():
     limits.visit(610.2)
 
 
+def test_five_hundred_sockets_in_five_minutes_and_no_more():
+    limits = Limits()
+    assert [limits.connect(1.0) for _ in range(501)] == [True] * 500 + [False]
+    assert limits.connect(301.5)
+
+
 def test_ids_are_read_back_and_others_are_not():
     assert number_of(public_id(2_000_000_001)) == 2_000_000_001
     for name in ("", "7", public_id(7)[:-1], public_id(7).replace("5b", "5c"), public_id(7)[:-1] + "g"):
         assert number_of(name) is None
-
-
-def test_minutes_join_into_longer_candles():
-    candles = {}
-    base_ns = start_of("15", NOW_MS) * 1_000_000
-    for minute, ticks, lots in ((0, 10, 1), (0, 12, 2), (1, 9, 3), (4, 11, 1), (5, 20, 5)):
-        add(candles, base_ns + minute * MINUTE_NS, ticks, lots)
-    start_ms = base_ns // 1_000_000
-    assert joined(candles.values(), "5") == [
-        Candle(start_ms, 10, 12, 9, 11, 7, 10 + 24 + 27 + 11),
-        Candle(start_ms + 300_000, 20, 20, 20, 20, 5, 100),
-    ]
-    assert [c.start_ms for c in joined(candles.values(), "1")] == [start_ms + 60_000 * n for n in (0, 1, 4, 5)]
-    assert candles[start_ms].lots == 3, "the minutes themselves stay as they are"
-
-
-@pytest.mark.parametrize("interval", ["1", "240", "720", "D", "W", "M"])
-def test_candles_leave_no_time_between_them(interval):
-    start_ms = start_of(interval, NOW_MS)
-    assert start_ms <= NOW_MS <= end_of(interval, start_ms)
-    assert start_of(interval, end_of(interval, start_ms)) == start_ms
-    assert start_of(interval, end_of(interval, start_ms) + 1) == end_of(interval, start_ms) + 1
 
 
 def test_pages_follow_their_cursor_to_the_end():
@@ -154,3 +138,7 @@ def test_bodies_must_be_objects():
     for body in ("[1]", "{", "null"):
         with pytest.raises(BybitError):
             parameters("", body)
+
+
+def test_every_refusal_of_the_exchange_has_a_code():
+    assert set(CODES) == set(Reason)

@@ -172,7 +172,7 @@ def test_aggregates_are_not_told_twice():
     made.exchange.on_event(trade(1000, 5, -1, at_ms=5))
     made.exchange.on_event(trade(1000, 5, -1, at_ms=5), is_aggregate=True)
     assert len(socket.take()) == 1
-    assert sum(c.lots for c in made.exchange.history[SYMBOL].candles.values()) == 5
+    assert sum(c.lots for c in made.exchange.markets[SYMBOL].candles.minutes.values()) == 5
 
 
 def test_tickers_send_the_whole_then_changes_only():
@@ -190,6 +190,8 @@ def test_tickers_send_the_whole_then_changes_only():
 
 def test_partial_marks_keep_what_they_leave_out():
     made, nan = face(), float("nan")
+    made.exchange.on_event(Mark(SYMBOL, 90 * MS, 90 * MS, nan, 99.0, nan, 0))
+    assert made.exchange.markets[SYMBOL].mark is None
     made.exchange.on_event(mark(100, 100.04))
     made.exchange.on_event(Mark(SYMBOL, 200 * MS, 200 * MS, nan, 99.0, nan, 0))
     held = made.exchange.markets[SYMBOL].mark
@@ -201,9 +203,9 @@ def test_funding_and_open_interest_are_remembered():
     made.exchange.on_event(mark(100, rate=0.0003))
     made.exchange.on_event(mark(11_000, rate=0.0005, next_ms=10_000 + 28_800_000))
     made.exchange.on_event(OpenInterest(SYMBOL, 12_000 * MS, 12_000 * MS, 55.5, float("nan")))
-    past = made.exchange.history[SYMBOL]
-    assert [(f.ts_ns, f.rate) for f in past.funding] == [(10_000 * MS, 0.0003)]
-    assert [qty for _, qty in past.open_interest] == [55.5]
+    settled = made.exchange.markets[SYMBOL].settled
+    assert [(f.next_funding_ns, f.funding_rate) for f in settled] == [(10_000 * MS, 0.0003)]
+    assert [qty for _, qty in made.exchange.interest[SYMBOL]] == [55.5]
     assert topics.funding_minutes(made.exchange, SYMBOL) == 480
     assert topics.ticker(made.exchange, SYMBOL)["openInterest"] == "55.5"
 
