@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from features import kernel
 from features.schema import COUNT, WINDOW
-from market.book import Applied, Book, rule_of
+from market.book import DELTA_WITHIN, Applied, Book, rule_of
 from market.codecs import decode_all, event_type
 from market.errors import FrameError
 from market.events import Depth, Event, Mark, Quote, Trade
@@ -64,6 +64,10 @@ class MarketState:
         """Apply one raw frame; True when it is a decision point (``tick`` is then new)."""
         self.recv_ns = ts_ns
         self.frames += 1
+        delta = self.book.apply_frame(raw, ts_ns) if b'"depthUpdate"' in raw[:DELTA_WITHIN] else None
+        if delta is not None:
+            self.quality.on_depth(delta, crossed_bps(self.book))
+            return False
         try:
             return self._apply_all(self._decode(raw, ts_ns), raw)
         except FrameError as error:
