@@ -109,6 +109,8 @@ class BinanceStreams(BinanceSource):
 
     def _tickers(self, market: Market) -> Iterator[Message]:
         symbol = market.instrument.symbol
+        if market.stats.trades == 0:
+            return  # no price yet
         for channel, every_ns in TICKER_NS.items():
             if self._is_due((symbol, channel), every_ns):
                 yield (symbol, channel), msgspec.json.encode(self._ticker(market, channel))

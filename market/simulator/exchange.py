@@ -246,7 +246,7 @@ class Exchange:
     def liquidate(self, symbol: str, leg: Leg, lots: int, number: str) -> None:
         """The venue closes a position of signed ``lots`` as far as the visible book goes."""
         market, side = self.market(symbol), SELL if lots > 0 else BUY
-        if market.ladder.best(-side) is None:
+        if next(market.ladder.walk(-side, None), None) is None:
             return
         name = f"{self.liquidation_prefix}{number}"
         request = OrderRequest(symbol, side, ZERO, None, Tif.IOC, True, name, "LIQUIDATION", leg)

@@ -10,9 +10,9 @@ from market.errors import FrameError
 from market.events import Depth
 from market.simulator.errors import Reject
 from market.simulator.ladder import Ladder
-from market.simulator.orders import Tif
+from market.simulator.orders import Leg, OrderRequest, Tif
 from market.simulator.source import read
-from tests.market.simulator.cases import SYMBOL, Venue, delta, quote, trade
+from tests.market.simulator.cases import SYMBOL, Venue, delta, mark, quote, trade
 
 TICKS = st.integers(995, 1006)
 LOTS = st.integers(60, 900)
@@ -105,6 +105,59 @@ def test_random_markets_and_orders_keep_the_books_straight(steps):
         own = [fill for fill in fills if fill.order_id == order.order_id]
         assert order.filled_lots == sum(fill.lots for fill in own)
         assert order.is_open == (order.order_id in venue.exchange.markets[SYMBOL].matcher.resting)
+
+
+MARKS = st.tuples(st.just("mark"), st.integers(930, 1070))
+LEGS = st.sampled_from([Leg.LONG, Leg.SHORT])
+LEG_ORDERS = st.tuples(st.just("leg_order"), SIDE, LOTS, st.one_of(st.none(), TICKS), LEGS)
+RISKY = st.lists(st.one_of(QUOTES, TRADES, DELTAS, MARKS, LEG_ORDERS, LEG_ORDERS), min_size=5, max_size=60)
+
+
+class RiskyWalk(Walk):
+    """A small account at high leverage, in either position mode and with either margin: it is liquidated often."""
+
+    def __init__(self, is_hedged, is_isolated):
+        super().__init__()
+        self.venue = Venue(wallet=20, leverage=100)
+        self.venue.exchange.settings.set_hedged(is_hedged)
+        self.venue.exchange.settings.set_isolated(SYMBOL, is_isolated)
+
+    def mark(self, ticks):
+        self.at_ms += 1
+        self.venue.feed(mark(ticks / 10, at_ms=self.at_ms))
+        return self.all_visible()
+
+    def leg_order(self, side, lots, ticks, leg):
+        reachable = self.visible(-side)
+        price = None if ticks is None else D(ticks) / 10
+        leg = leg if self.venue.account.is_hedged else Leg.NET
+        try:
+            self.venue.exchange.place(OrderRequest(SYMBOL, side, D(lots) / 1000, price, Tif.GTC, False, "", leg=leg))
+        except Reject:
+            return 0
+        return reachable
+
+
+@pytest.mark.parametrize("is_isolated", [False, True], ids=["cross", "isolated"])
+@pytest.mark.parametrize("is_hedged", [False, True], ids=["one-way", "hedge"])
+@settings(max_examples=60, deadline=None)
+@given(steps=RISKY)
+def test_liquidation_invents_nothing_and_loses_no_more_than_the_wallet(is_hedged, is_isolated, steps):
+    walk = RiskyWalk(is_hedged, is_isolated)
+    for step in steps:
+        walk.step(*step)
+    venue, account = walk.venue, walk.venue.account
+    for leg, position in account.legs(SYMBOL):
+        assert position.lots == sum(fill.side * fill.lots for fill in venue.exchange.fills if fill.leg is leg)
+        assert position.lots * {Leg.LONG: 1, Leg.SHORT: -1}.get(leg, 0) >= 0, "a hedge leg never turns"
+        assert position.lots or position.margin == 0
+    assert account.wallet == pytest.approx(20 + sum(row.amount for row in venue.exchange.incomes))
+    assert account.insured == pytest.approx(
+        sum(row.amount for row in venue.exchange.incomes if row.kind == "INSURANCE_CLEAR")
+    )
+    liquidated = any(order.is_liquidation for order in venue.exchange.orders.values())
+    if liquidated and not account.held():
+        assert account.wallet >= 0
 
 
 @pytest.mark.data

@@ -18,7 +18,8 @@ from market.book import Book
 from market.codecs.binance import decode
 from market.events import Depth
 from market.simulator.__main__ import main
-from tests.market.simulator.server import SYMBOL, client, frames, running, small_tape
+from market.tape import TapeWriter
+from tests.market.simulator.server import START_NS, STEP_NS, SYMBOL, client, frames, running, small_tape, wrapped
 
 pytestmark = pytest.mark.integration
 LIMIT_BUY = {"symbol": SYMBOL, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC"}
@@ -295,6 +296,85 @@ async def test_faults_happen_as_planted(fresh):
             await exchange.fapiPrivatePutListenKey()
         status, answer = await plant(session, fresh, kind="nonsense")
         assert (status, "known:" in answer["error"]) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [("drop", "GAP"), ("gap", "GAP"), ("reset", "STALE"), ("reorder", "GAP"), ("duplicate", "STALE")],
+)
+async def test_client_notices_every_fault_and_its_book_is_right_again(server, kind, found):
+    async with connected(server) as (exchange, session):
+        await exchange.load_markets()
+        async with session.ws_connect(f"{server['ws']}/public/stream?streams=xyusdt@depth@100ms") as ws:
+            book = await aligned(exchange, ws)
+            assert (await plant(session, server, kind=kind, symbol=SYMBOL))[0] == 200
+            results = [""]
+            while results[-1] != found and len(results) < 200:  # what was on its way comes first
+                results.append(book.apply(await next_delta(ws)).value)
+            assert results[-1] == found
+            if kind != "duplicate":
+                assert kind == "reset" or not book.tradable  # lower ids look like old ones
+                book = await aligned(exchange, ws)
+            assert [book.apply(await next_delta(ws)).value for _ in range(5)] == ["APPLIED"] * 5
+
+
+async def aligned(exchange, ws):
+    """A book that follows the stream from a fresh snapshot."""
+    book = Book(SYMBOL, "futures")
+    book.apply(decode(json.dumps(await exchange.fapiPublicGetDepth({"symbol": SYMBOL, "limit": 1000})).encode(), 0))
+    results = [book.apply(await next_delta(ws)).value]
+    while results[-1] != "APPLIED" and len(results) < 200:
+        results.append(book.apply(await next_delta(ws)).value)
+    assert book.tradable, book.reason
+    return book
+
+
+async def test_skewed_clock_shows_and_refuses_signatures_made_by_ours(fresh):
+    async with connected(fresh) as (exchange, session):
+        await plant(session, fresh, kind="clock_skew_ms", value=60_000)
+        assert (await exchange.fetch_time()) - time.time() * 1000 > 59_000
+        with pytest.raises(ccxt.InvalidNonce, match="-1021"):
+            await exchange.fetch_balance()
+        await exchange.load_time_difference()
+        exchange.options["adjustForTimeDifference"] = True
+        assert (await exchange.fetch_balance())["USDT"]["total"] == 10_000
+
+
+async def test_liquidation_reaches_the_user_stream_as_an_order_of_the_venues_own(tmp_path):
+    with TapeWriter(tmp_path / "xyusdt_20231114.gz") as tape:
+        for recv_ns, frame in frames(60.0):
+            late = recv_ns > START_NS + 2 * 10**9
+            tape.write(
+                recv_ns, frame.replace(b'"100.00"', b'"90.00"').replace(b'"99.90"', b'"89.90"') if late else frame
+            )
+            if late and b"depthUpdate" in frame:
+                break
+        for number in range(1, 200):
+            tape.write(recv_ns + number * STEP_NS, crashed(number, frame))
+    with running("--tape", tmp_path, "--latency-ms", 1, "--wallet", 20, "--leverage", 50) as (ready, _):
+        async with connected(ready) as (exchange, session):
+            await exchange.load_markets()
+            user = await user_stream(exchange, session, ready)
+            async with session.ws_connect(f"{ready['ws']}/public/stream{ALL}"):
+                await exchange.create_order(UNIFIED, "market", "buy", 5.0)
+                await exchange.create_order(UNIFIED, "limit", "buy", 0.1, 80.0, {"clientOrderId": "mine"})
+                events = []
+                while not any(e.get("o", {}).get("x") == "CALCULATED" for e in events):
+                    events += await next_events(user, 1)
+            forced = events[-1]["o"]
+            assert (forced["c"][:10], forced["S"], forced["R"]) == ("autoclose-", "SELL", True)
+            mine = [e["o"]["x"] for e in events if e.get("o", {}).get("c") == "mine"]
+            assert mine[-1] == "CANCELED"
+            assert len(await exchange.fetch_my_liquidations(UNIFIED)) >= 1
+
+
+def crashed(number, last):
+    """Deltas after a fall: bids far below, and the old ones gone."""
+    first = json.loads(last)["data"]["u"] + number
+    bids = [[f"{price:.2f}", "0"] for price in (100.0, 99.9, 99.0)] + [["90.00", "50.000"]]
+    asks = [["90.10", f"{40 + number % 3}.000"]]
+    fields = {"U": first, "u": first, "pu": first - 1, "b": bids, "a": asks}
+    return wrapped("depth@0ms", fields, 201 + number)
 
 
 async def test_limits_are_told_in_headers_then_enforced(fresh):
