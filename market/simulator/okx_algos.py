@@ -1,12 +1,19 @@
-"""Conditional orders of OKX: trigger, stop-loss or take-profit (``conditional``), trailing (``move_order_stop``)."""
+"""Conditional orders of OKX: trigger, stop-loss or take-profit (``conditional``), both (``oco``), trailing.
 
+An ``oco`` is kept as two conditional orders, each with its own id, that cancel each other; cancelling one cancels both.
+"""
+
+import contextlib
 from decimal import Decimal
 from itertools import count
 from typing import Any, Final
 
+import msgspec
+
 from market.simulator import okx_rows as rows
 from market.simulator.account import ZERO
 from market.simulator.errors import Reason, Reject
+from market.simulator.okx_algo_rows import algo_row
 from market.simulator.okx_auth import ApiError
 from market.simulator.okx_calls import (
     Call,
@@ -23,24 +30,24 @@ from market.simulator.okx_calls import (
 )
 from market.simulator.okx_face import PARAMETER, OkxFace
 from market.simulator.okx_orders import SIDES, acted, client_id, leg_of, use_margin_mode
-from market.simulator.orders import BUY, OrderRequest, Tif
+from market.simulator.orders import BUY, Order, OrderRequest, Tif
 from market.simulator.reports import Stop
 from market.simulator.rules import to_ticks
 
-KINDS: Final = ("trigger", "conditional", "move_order_stop")
+KINDS: Final = ("trigger", "conditional", "oco", "move_order_stop")
 ON_MARK: Final = {"last": False, "mark": True, "index": True}
 _ids: Final = count(1)
 
 
-def label_of(params: Json) -> str:
-    """What kind of conditional order this is: ``trigger``, ``sl``, ``tp`` or ``move_order_stop``."""
+def labels_of(params: Json) -> list[str]:
+    """What kinds of conditional order this is: ``trigger``, ``move_order_stop``, or ``sl`` and ``tp``."""
     kind = choice(params, "ordType", {one: one for one in KINDS})
-    if kind != "conditional":
-        return str(kind)
+    if kind not in ("conditional", "oco"):
+        return [str(kind)]
     given = [one for one in ("sl", "tp") if value(params, f"{one}TriggerPx")]
-    if len(given) != 1:
-        raise ApiError(PARAMETER, "Parameter slTriggerPx or tpTriggerPx error: exactly one of them")
-    return given[0]
+    if not given or (kind == "oco" and len(given) == 1):
+        raise ApiError(PARAMETER, "Parameter slTriggerPx or tpTriggerPx error")
+    return given
 
 
 def names_of(label: str) -> tuple[str, str, str]:
@@ -66,7 +73,7 @@ def algo_request(face: OkxFace, params: Json, label: str) -> OrderRequest:
         px=None if is_market else decimal(params, px_name),
         tif=Tif.GTC,
         reduce_only=flag(params, "reduceOnly"),
-        client_id=client_id(params, "algoClOrdId") or client_id(params, "clOrdId") or f"algo{next(_ids)}",
+        client_id=client_id(params, "algoClOrdId") or client_id(params, "clOrdId") or f"algo-{next(_ids)}",
         label=label,
         leg=leg_of(face, params),
     )
@@ -82,18 +89,30 @@ def rises(face: OkxFace, request: OrderRequest, trigger_px: Decimal, on_mark: bo
 
 
 def place_one(face: OkxFace, params: Json) -> tuple[str, str]:
-    label = label_of(params)
-    request = algo_request(face, params, label)
-    use_margin_mode(face, face.contract(request.symbol), params)
-    closes = value(params, "closeFraction") == "1"
+    """One conditional order, or two that cancel each other; the answer names the first."""
+    labels = labels_of(params)
+    requests = [algo_request(face, params, label) for label in labels]
+    use_margin_mode(face, face.contract(requests[0].symbol), params)
+    group = f"oco{next(_ids)}" if len(labels) > 1 else ""
+    first = _place(face, requests[0], params, group)
+    for request in requests[1:]:
+        other = msgspec.structs.replace(request, client_id=f"{first.request.client_id[:29]}two")
+        try:
+            _place(face, other, params, group)
+        except (Reject, ApiError):
+            face.exchange.stops.cancel(first.stop_id, None)
+            raise
+    return str(first.stop_id), first.request.client_id
+
+
+def _place(face: OkxFace, request: OrderRequest, params: Json, group: str) -> Stop:
+    label, closes = request.label, value(params, "closeFraction") == "1"
     if label == "move_order_stop":
-        stop = _trail(face, request, params, closes)
-    else:
-        px_name, kind_name, _ = names_of(label)
-        trigger_px, on_mark = decimal(params, px_name), choice(params, kind_name, ON_MARK, "last")
-        up = rises(face, request, trigger_px, on_mark)
-        stop = face.exchange.stops.place(request, trigger_px, up, on_mark, closes)
-    return str(stop.stop_id), stop.request.client_id
+        return _trail(face, request, params, closes)
+    px_name, kind_name, _ = names_of(label)
+    trigger_px, on_mark = decimal(params, px_name), choice(params, kind_name, ON_MARK, "last")
+    up = rises(face, request, trigger_px, on_mark)
+    return face.exchange.stops.place(request, trigger_px, up, on_mark, closes, group=group)
 
 
 def _trail(face: OkxFace, request: OrderRequest, params: Json, closes: bool) -> Stop:
@@ -116,7 +135,10 @@ def _find(face: OkxFace, params: Json, missing: Reason) -> Stop:
 
 
 def cancel_one(face: OkxFace, params: Json) -> tuple[str, str]:
-    stop = face.exchange.stops.cancel(_find(face, params, Reason.UNKNOWN_ORDER).stop_id, None)
+    stops = face.exchange.stops
+    stop = stops.cancel(_find(face, params, Reason.UNKNOWN_ORDER).stop_id, None)
+    for other in [one for one in stops.waiting.values() if stop.group and one.group == stop.group]:
+        stops.cancel(other.stop_id, None)
     return str(stop.stop_id), stop.request.client_id
 
 
@@ -141,7 +163,7 @@ def query(face: OkxFace, call: Call) -> list[Json]:
 
 
 def _row(face: OkxFace, stop: Stop) -> Json:
-    return rows.algo_row(face.exchange, face.contracts[stop.request.symbol], stop)
+    return algo_row(face.exchange, face.contracts[stop.request.symbol], stop)
 
 
 def _listed(face: OkxFace, call: Call, is_waiting: bool) -> list[Json]:
@@ -162,6 +184,23 @@ def pending(face: OkxFace, call: Call) -> list[Json]:
 
 def history(face: OkxFace, call: Call) -> list[Json]:
     return _listed(face, call, is_waiting=False)
+
+
+def place_attached(face: OkxFace, order: Order, attached: list[Json]) -> None:
+    """Protect what an order got: its attached stop-loss and take-profit, over the size that was filled."""
+    contract = face.contracts[order.symbol]
+    shared = {
+        "instId": order.symbol,
+        "tdMode": rows.margin_mode(face.exchange, order.symbol),
+        "side": "sell" if order.side == BUY else "buy",
+        "posSide": rows.POS_SIDES[order.leg],
+        "sz": contract.size(order.filled_lots),
+        "reduceOnly": "" if face.exchange.account.is_hedged else "true",
+        "ordType": "conditional",
+    }
+    for one in attached:
+        with contextlib.suppress(Reject, ApiError):  # one whose price is reached already comes to nothing
+            place_one(face, one | shared | {"algoClOrdId": value(one, "attachAlgoClOrdId")})
 
 
 _TRADE: Final[dict[str, Any]] = {"limit": 20, "by_instrument": True, "travels": True}

@@ -10,6 +10,7 @@ from aiohttp import web
 from market.simulator import okx_rows as rows
 from market.simulator.errors import Reason, Reject
 from market.simulator.hub import Socket
+from market.simulator.okx_algo_rows import algo_row
 from market.simulator.okx_auth import ApiError, Credentials
 from market.simulator.okx_contracts import Contract
 from market.simulator.okx_exchange import OkxExchange
@@ -91,6 +92,7 @@ class OkxFace:
         self.sessions: dict[str, Session] = {}
         self.traded: dict[int, rows.Traded] = {}
         self.tags: dict[str, str] = {}
+        self.attached: dict[int, list[Json]] = {}
         self.events_sent: dict[str, int] = {}
         self._alive = dict.fromkeys(self.contracts, (0, 0.0))
         exchange.emit = self.report
@@ -111,7 +113,7 @@ class OkxFace:
             self._on_account(report)
         elif isinstance(report, StopReport) and report.stop.status in PUSHED_STOPS:
             contract = self.contracts[report.stop.request.symbol]
-            self.tell("orders-algo", contract, lambda: [rows.algo_row(self.exchange, contract, report.stop)])
+            self.tell("orders-algo", contract, lambda: [algo_row(self.exchange, contract, report.stop)])
 
     def _on_order(self, report: OrderReport) -> None:
         order, fill = report.order, report.fill
@@ -121,6 +123,21 @@ class OkxFace:
             self.traded.setdefault(order.order_id, rows.Traded()).add(fill)
             self.tell("fills", contract, lambda: [rows.fills_push_row(self.exchange, contract, fill)])
         self.tell("orders", contract, lambda: [self.order_row(order.order_id)])
+        self._place_attached(order)
+
+    def attach(self, order: Order, attached: list[Json]) -> None:
+        """Keep an order's stop-loss and take-profit until it is done; one that is done already is protected now."""
+        self.attached[order.order_id] = attached
+        self._place_attached(order)
+
+    def _place_attached(self, order: Order) -> None:
+        from market.simulator.okx_algos import place_attached
+
+        if order.is_open or order.order_id not in self.attached:
+            return
+        attached = self.attached.pop(order.order_id)
+        if order.filled_lots:
+            place_attached(self, order, attached)
 
     def _on_account(self, report: AccountReport) -> None:
         contract = self.contracts[report.symbol]
@@ -215,7 +232,7 @@ class OkxFace:
         return self.order_row(order.order_id)
 
     def stop_record(self, stop: Stop) -> Json:
-        return rows.algo_row(self.exchange, self.contracts[stop.request.symbol], stop)
+        return algo_row(self.exchange, self.contracts[stop.request.symbol], stop)
 
 
 def _covers(arg: Json, contract: Contract | None) -> bool:

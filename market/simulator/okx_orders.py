@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import count
 from typing import Any, Final
 
 from market.simulator import okx_rows as rows
@@ -43,6 +44,7 @@ MARGIN_MODES: Final = {"cross": False, "isolated": True}
 MAX_BATCH: Final = 20
 COUNTDOWN_S: Final = (10, 120)
 AMEND_FAILED: Final = ("51503", "Order modification failed as the order has been filled, canceled or does not exist.")
+_ids: Final = count(1)
 LATE: Final = ("51149", "Order timed out. Please try again.")
 Action = Callable[[OkxFace, Json], tuple[str, str]]
 
@@ -71,8 +73,6 @@ def order_request(face: OkxFace, params: Json) -> OrderRequest:
     """A plain order as sent to ``/trade/order``."""
     contract, kind = contract_of(face, params), value(params, "ordType")
     tif: Tif = choice(params, "ordType", TIFS)
-    if value(params, "attachAlgoOrds"):
-        raise ApiError(PARAMETER, "Parameter attachAlgoOrds error: attached orders are not simulated")
     return OrderRequest(
         symbol=contract.inst_id,
         side=choice(params, "side", SIDES),
@@ -80,7 +80,7 @@ def order_request(face: OkxFace, params: Json) -> OrderRequest:
         px=None if kind in WITHOUT_PX else decimal(params, "px"),
         tif=tif,
         reduce_only=flag(params, "reduceOnly"),
-        client_id=client_id(params, "clOrdId"),
+        client_id=client_id(params, "clOrdId") or f"okx-{next(_ids)}",
         label=kind,
         leg=leg_of(face, params),
     )
@@ -89,10 +89,21 @@ def order_request(face: OkxFace, params: Json) -> OrderRequest:
 def place_one(face: OkxFace, params: Json) -> tuple[str, str]:
     request = order_request(face, params)
     use_margin_mode(face, face.contract(request.symbol), params)
-    if request.client_id and value(params, "tag"):
+    if value(params, "tag"):
         face.tags[request.client_id] = value(params, "tag")
+    attached = attached_of(params)
     order = face.exchange.place(request)
-    return str(order.order_id), order.client_id
+    if attached:
+        face.attach(order, attached)
+    return str(order.order_id), value(params, "clOrdId")
+
+
+def attached_of(params: Json) -> list[Json]:
+    """Stop-loss and take-profit orders to be placed once the order itself is done."""
+    given = params.get("attachAlgoOrds") or []
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+        raise ApiError(PARAMETER, "Parameter attachAlgoOrds error")
+    return given
 
 
 def order_ids(face: OkxFace, params: Json) -> tuple[str, int | None, str | None]:
@@ -117,7 +128,7 @@ def amend_one(face: OkxFace, params: Json) -> tuple[str, str]:
         if reject.reason is Reason.UNKNOWN_ORDER:
             raise ApiError(*AMEND_FAILED) from None
         raise
-    return str(order.order_id), order.client_id
+    return str(order.order_id), rows.shown_id(order.client_id)
 
 
 def _amend(face: OkxFace, contract: Contract, order: Order, px: Decimal | None, qty: Decimal | None) -> None:
@@ -134,7 +145,7 @@ def _amend(face: OkxFace, contract: Contract, order: Order, px: Decimal | None, 
 
 def cancel_one(face: OkxFace, params: Json) -> tuple[str, str]:
     order = face.exchange.cancel(*order_ids(face, params))
-    return str(order.order_id), order.client_id
+    return str(order.order_id), rows.shown_id(order.client_id)
 
 
 def acted(
@@ -207,6 +218,28 @@ def _fill(face: OkxFace, fill: Fill) -> Json:
     return rows.fill_row(face.exchange, face.contracts[fill.symbol], fill, tag)
 
 
+def close_position(face: OkxFace, call: Call) -> list[Json]:
+    """Close a whole position at the market; ``autoCxl`` cancels the orders that would close it first."""
+    contract, leg = contract_of(face, call.params), leg_of(face, call.params)
+    symbol, account = contract.inst_id, face.exchange.account
+    lots = account.position(symbol, leg).lots
+    if lots == 0:
+        raise ApiError("51023", "Position does not exist")
+    if flag(call.params, "autoCxl"):
+        face.exchange.cancel_all(symbol)
+    name = client_id(call.params, "clOrdId") or f"okx-{next(_ids)}"
+    side, qty = (SELL if lots > 0 else BUY), contract.instrument.qty(abs(lots))
+    face.exchange.place(OrderRequest(symbol, side, qty, None, Tif.GTC, True, name, "market", leg))
+    return [
+        {
+            "instId": symbol,
+            "posSide": rows.POS_SIDES[leg],
+            "clOrdId": rows.shown_id(name),
+            "tag": value(call.params, "tag"),
+        }
+    ]
+
+
 def cancel_all_after(face: OkxFace, call: Call) -> list[Json]:
     """The dead-man's switch over all orders in the book, on the wall clock as its caller is."""
     require(call.params, "timeOut")
@@ -229,6 +262,7 @@ ROUTES: Final = {
     ("POST", "/api/v5/trade/amend-batch-orders"): Route(amend, **_BATCH, new_orders=True),
     ("POST", "/api/v5/trade/cancel-order"): Route(cancel, **_TRADE),
     ("POST", "/api/v5/trade/cancel-batch-orders"): Route(cancel, **_BATCH),
+    ("POST", "/api/v5/trade/close-position"): Route(close_position, 20, by_instrument=True, travels=True),
     ("GET", "/api/v5/trade/order"): Route(query, 60, by_instrument=True),
     ("GET", "/api/v5/trade/orders-pending"): Route(pending, 60),
     ("GET", "/api/v5/trade/orders-history"): Route(history, 40),

@@ -18,6 +18,7 @@ from market.simulator.okx_messages import Json
 from market.simulator.source import BinanceSource
 from market.tape import Frame
 
+LIQUIDATIONS: Final = "liquidation-orders"
 VIEW_NS: Final = 100_000_000
 CANDLE: Final = "candle"
 CANDLES: Final = tuple(CANDLE + bar for bar in BARS)
@@ -103,9 +104,8 @@ class TranslatedSource(BinanceSource):
             yield (depth.symbol, BOOKS), message(BOOKS, depth.symbol, [row], "update")
 
     def _other(self, event: Event, is_aggregate: bool) -> Iterator[Message]:
-        symbol = event.symbol
         for channel, inst_id, row in self._rows(event, is_aggregate):
-            yield (inst_id or symbol, channel), message(channel, inst_id, [row])
+            yield (inst_id, channel), message(channel, inst_id, [row])
 
     def _rows(self, event: Event, is_aggregate: bool) -> Iterator[tuple[str, str, Json]]:
         symbol = event.symbol
@@ -121,7 +121,7 @@ class TranslatedSource(BinanceSource):
             yield "mark-price", symbol, messages.mark_row(contract, market, event.ts_event)
             yield "funding-rate", symbol, messages.funding_row(contract, event, event.ts_event)
         elif isinstance(event, Liquidation):
-            yield "liquidation-orders", "", messages.liquidation_row(contract, event)
+            yield LIQUIDATIONS, "", messages.liquidation_row(contract, event)
 
 
 class RecordedSource:
@@ -147,7 +147,7 @@ class RecordedSource:
             return
         self._recorded[symbol].add(channel)
         if channel != BOOKS:
-            yield (symbol, channel), frame.raw
+            yield ("" if channel == LIQUIDATIONS else symbol, channel), frame.raw
         elif not self._is_known(events[0]):
             yield (symbol, channel), self._sequenced(frame.raw, events)
         self._hub.serve_waiting(symbol)

@@ -16,13 +16,13 @@ from market.simulator.okx_face import OkxFace, Session
 from market.simulator.okx_hub import BOOKS, message, name_of
 from market.simulator.okx_limits import Limits
 from market.simulator.okx_rest import ROUTES, carry_out
-from market.simulator.okx_source import CANDLES, is_shown, view
+from market.simulator.okx_source import CANDLES, LIQUIDATIONS, is_shown, view
 from market.simulator.player import TAPE_ENDED
 
 PATH: Final = "/ws/v5/{section}"
 VIEWS: Final = ("tickers", "books5", "bbo-tbt", "mark-price", "funding-rate", "open-interest")
 MARKET: Final = {
-    "public": (BOOKS, *VIEWS, "trades", "liquidation-orders"),
+    "public": (BOOKS, *VIEWS, "trades", LIQUIDATIONS),
     "business": ("trades-all", *CANDLES),
     "private": (),
 }
@@ -62,15 +62,21 @@ def check_arg(face: OkxFace, session: Session, arg: Json) -> str:
     channel, inst_id = str(arg.get("channel", "")), arg.get("instId")
     if channel in VIP_ONLY and session.section == "public":
         raise ApiError("64003", f"Your trading fee tier doesn't meet the requirement to access {channel} channel.")
-    if inst_id is not None and inst_id not in face.contracts:
+    if inst_id is not None and (not isinstance(inst_id, str) or inst_id not in face.contracts):
         raise unknown(arg)
     if channel in ACCOUNT[session.section]:
         if not session.is_logged_in:
             raise ApiError("60011", "Please log in")
         return "account"
-    if channel not in MARKET[session.section] or (channel != "liquidation-orders" and inst_id is None):
+    if channel not in MARKET[session.section] or (channel != LIQUIDATIONS and inst_id is None):
         raise unknown(arg)
     return "market"
+
+
+def topic_of(arg: Json) -> tuple[str, str]:
+    """Channel and instrument; forced orders are told of all instruments at once."""
+    channel = str(arg.get("channel", ""))
+    return channel, "" if channel == LIQUIDATIONS else str(arg.get("instId", ""))
 
 
 def subscribe(face: OkxFace, session: Session, arg: Json) -> None:
@@ -82,7 +88,7 @@ def subscribe(face: OkxFace, session: Session, arg: Json) -> None:
     if face.player.finished:
         raise ApiError("60018", TAPE_ENDED.decode())
     _acknowledge(session, "subscribe", arg)
-    channel, inst_id = str(arg["channel"]), str(arg.get("instId", ""))
+    channel, inst_id = topic_of(arg)
     if channel == BOOKS:
         face.hub.join_book(session.socket, inst_id)
     else:
@@ -120,7 +126,7 @@ def account_state(face: OkxFace, arg: Json) -> list[Json] | None:
 
 def unsubscribe(face: OkxFace, session: Session, arg: Json) -> None:
     """Stop a channel; stopping one that was never asked for is no error."""
-    channel, inst_id = str(arg.get("channel", "")), str(arg.get("instId", ""))
+    channel, inst_id = topic_of(arg)
     session.args.pop(msgspec.json.encode(arg).decode(), None)
     if channel == BOOKS and inst_id in face.contracts:
         face.hub.leave_book(session.socket, inst_id)

@@ -175,6 +175,23 @@ async def test_stop_loss_and_take_profit_wait_and_are_cancelled(exchange):
         assert await exchange.fetch_open_orders(SYMBOL, params=query) == []
 
 
+async def test_attached_stop_loss_and_take_profit_follow_the_fill(exchange):
+    params = {"stopLoss": {"triggerPrice": 97.0}, "takeProfit": {"triggerPrice": 104.0}}
+    await exchange.create_order(SYMBOL, "market", "buy", 2, None, params)
+    query = {"trigger": True, "ordType": "conditional,oco"}
+    rows = await exchange.fetch_open_orders(SYMBOL, params=query)
+    assert {row["stopLossPrice"] or row["takeProfitPrice"] for row in rows} == {97.0, 104.0}
+    assert {(row["side"], row["amount"], row["reduceOnly"]) for row in rows} == {("sell", 2.0, True)}
+    await exchange.cancel_order(rows[0]["id"], SYMBOL, {"trigger": True})
+    assert await exchange.fetch_open_orders(SYMBOL, params=query) == []
+
+
+async def test_position_is_closed_by_one_call(exchange):
+    await exchange.create_order(SYMBOL, "market", "sell", 3)
+    await exchange.close_position(SYMBOL)
+    assert await exchange.fetch_positions([SYMBOL]) == []
+
+
 async def test_positions_leverage_and_isolated_margin(exchange):
     await exchange.set_leverage(8, SYMBOL)
     assert (await exchange.fetch_leverage(SYMBOL))["longLeverage"] == 8
@@ -231,6 +248,11 @@ async def test_watch_best_levels_ticker_trades_candles_and_funding(exchange):
     assert (await within(exchange.watch_trades(SYMBOL)))[-1]["price"] == 100.0
     assert (await within(exchange.watch_ohlcv(SYMBOL, "1m")))[-1][4] == 100.0
     assert (await within(exchange.watch_funding_rates([SYMBOL])))[SYMBOL]["fundingRate"] == float(RATE)
+
+
+async def test_watch_liquidations(exchange):
+    (forced,) = await within(exchange.watch_liquidations(SYMBOL))
+    assert (forced["symbol"], forced["contracts"]) == (SYMBOL, 30.0)
 
 
 async def test_watch_orders_trades_positions_and_balance(exchange):

@@ -25,10 +25,20 @@ def mark_frames(seconds, due_step=28_800_00):
         yield START_NS + step * STEP_NS, compact({"stream": "xyusdt@markPrice@1s", "data": data})
 
 
+def forced_frames(seconds):
+    """A forced sale of 0.3 each second."""
+    for step in range(7, int(seconds * 1e9 / STEP_NS), 100):
+        order = {"s": "XYUSDT", "S": "SELL", "q": "0.300", "p": "99.90", "ap": "99.95", "T": ms(step)}
+        order |= {"o": "LIMIT", "f": "IOC", "X": "FILLED", "l": "0.300", "z": "0.300"}
+        data = {"e": "forceOrder", "E": ms(step), "o": order}
+        yield START_NS + step * STEP_NS, compact({"stream": "xyusdt@forceOrder", "data": data})
+
+
 def marked_tape(folder, seconds, **marks):
-    """The quiet market of ``server.small_tape`` with mark prices."""
+    """The quiet market of ``server.small_tape`` with mark prices and forced orders."""
+    rows = [*frames(seconds), *mark_frames(seconds, **marks), *forced_frames(seconds)]
     with TapeWriter(folder / "xyusdt_20231114.gz") as tape:
-        for recv_ns, frame in sorted([*frames(seconds), *mark_frames(seconds, **marks)], key=lambda row: row[0]):
+        for recv_ns, frame in sorted(rows, key=lambda row: row[0]):
             tape.write(recv_ns, frame)
     return folder
 
