@@ -81,28 +81,41 @@ def kinds(text_label: str) -> tuple[str, str]:
     return (order_type, stop_type) if mark else ("Market", "")
 
 
+_PLAIN: Final = {
+    "blockTradeId": "",
+    "isLeverage": "",
+    "orderIv": "",
+    "marketUnit": "",
+    "smpType": "None",
+    "smpGroup": 0,
+    "smpOrderId": "",
+    "tpLimitPrice": "",
+    "slLimitPrice": "",
+    "takeProfit": "",
+    "stopLoss": "",
+    "tpTriggerBy": "",
+    "slTriggerBy": "",
+    "placeType": "",
+    "slippageToleranceType": "UNKNOWN",
+    "slippageTolerance": "",
+    "ocoTriggerBy": "",
+    "closeOnTrigger": False,
+    "lastPriceOnCreated": "",
+}
+
+
 def _common(exchange: BybitExchange, symbol: str) -> Json:
+    quote = exchange.markets[symbol].instrument.quote
+    return _PLAIN | {"category": "linear", "symbol": symbol, "feeCurrency": quote}
+
+
+def _trigger(instrument: Instrument, stop: Stop | None) -> Json:
+    """What an order says of the price that released, or will release, it."""
     return {
-        "category": "linear",
-        "symbol": symbol,
-        "blockTradeId": "",
-        "isLeverage": "",
-        "orderIv": "",
-        "marketUnit": "",
-        "smpType": "None",
-        "smpGroup": 0,
-        "smpOrderId": "",
-        "tpLimitPrice": "",
-        "slLimitPrice": "",
-        "takeProfit": "",
-        "stopLoss": "",
-        "tpTriggerBy": "",
-        "slTriggerBy": "",
-        "placeType": "",
-        "slippageToleranceType": "UNKNOWN",
-        "slippageTolerance": "",
-        "ocoTriggerBy": "",
-        "feeCurrency": exchange.markets[symbol].instrument.quote,
+        "triggerPrice": "" if stop is None else text(instrument.px(stop.trigger_ticks)),
+        "triggerDirection": 0 if stop is None else (1 if stop.rises else 2),
+        "triggerBy": "" if stop is None else ("MarkPrice" if stop.on_mark else "LastPrice"),
+        "tpslMode": "" if stop is None else "Full" if stop.closes else "Partial",
     }
 
 
@@ -113,37 +126,35 @@ def order_row(exchange: BybitExchange, order: Order, stop: Stop | None, fee: Dec
     px = ZERO if order.ticks is None else instrument.px(order.ticks)
     spent = instrument.tick_size * instrument.lot_size * order.filled_value
     is_done = order.status in (Status.CANCELED, Status.EXPIRED)
-    return _common(exchange, order.symbol) | {
-        "orderId": public_id(order.order_id if stop is None else stop.stop_id),
-        "orderLinkId": link_id(order.client_id),
-        "side": side_name(order.side),
-        "orderType": order_type,
-        "price": text(px),
-        "qty": text(instrument.qty(order.lots)),
-        "timeInForce": "IOC" if order.ticks is None else TIF_NAMES[order.tif],
-        "orderStatus": STATUSES[order.status],
-        "cancelType": ("CancelByUser" if order.status is Status.CANCELED else "UNKNOWN") if is_done else "",
-        "rejectReason": exchange.why.get(order.order_id, "EC_NoError" if not is_done else _why(order)),
-        "createType": "CreateByLiq" if order.is_liquidation else "CreateByUser",
-        "reduceOnly": order.reduce_only,
-        "closeOnTrigger": False,
-        "positionIdx": INDEX[order.leg],
-        "leavesQty": text(left),
-        "leavesValue": text(left * px),
-        "cumExecQty": text(instrument.qty(order.filled_lots)),
-        "cumExecValue": text(spent),
-        "cumExecFee": money(fee),
-        "cumFeeDetail": {instrument.quote: money(fee)} if order.filled_lots else {},
-        "avgPrice": plain(order.average_px(instrument)) if order.filled_lots else "",
-        "stopOrderType": stop_type,
-        "triggerPrice": "" if stop is None else text(instrument.px(stop.trigger_ticks)),
-        "triggerDirection": 0 if stop is None else (1 if stop.rises else 2),
-        "triggerBy": "" if stop is None else ("MarkPrice" if stop.on_mark else "LastPrice"),
-        "tpslMode": "" if stop is None else "Full" if stop.closes else "Partial",
-        "lastPriceOnCreated": "",
-        "createdTime": ms(order.created_ns if stop is None else stop.created_ns),
-        "updatedTime": ms(order.updated_ns),
-    }
+    return (
+        _common(exchange, order.symbol)
+        | _trigger(instrument, stop)
+        | {
+            "orderId": public_id(order.order_id if stop is None else stop.stop_id),
+            "orderLinkId": link_id(order.client_id),
+            "side": side_name(order.side),
+            "orderType": order_type,
+            "price": text(px),
+            "qty": text(instrument.qty(order.lots)),
+            "timeInForce": "IOC" if order.ticks is None else TIF_NAMES[order.tif],
+            "orderStatus": STATUSES[order.status],
+            "cancelType": ("CancelByUser" if order.status is Status.CANCELED else "UNKNOWN") if is_done else "",
+            "rejectReason": exchange.why.get(order.order_id, "EC_NoError" if not is_done else _why(order)),
+            "createType": "CreateByLiq" if order.is_liquidation else "CreateByUser",
+            "reduceOnly": order.reduce_only,
+            "positionIdx": INDEX[order.leg],
+            "leavesQty": text(left),
+            "leavesValue": text(left * px),
+            "cumExecQty": text(instrument.qty(order.filled_lots)),
+            "cumExecValue": text(spent),
+            "cumExecFee": money(fee),
+            "cumFeeDetail": {instrument.quote: money(fee)} if order.filled_lots else {},
+            "avgPrice": plain(order.average_px(instrument)) if order.filled_lots else "",
+            "stopOrderType": stop_type,
+            "createdTime": ms(order.created_ns if stop is None else stop.created_ns),
+            "updatedTime": ms(order.updated_ns),
+        }
+    )
 
 
 def _why(order: Order) -> str:
@@ -156,37 +167,47 @@ def stop_row(exchange: BybitExchange, stop: Stop) -> Json:
     instrument, (order_type, stop_type) = exchange.markets[request.symbol].instrument, kinds(request.label)
     is_waiting = stop.status is StopStatus.NEW
     qty = text(request.qty)
-    return _common(exchange, request.symbol) | {
-        "orderId": public_id(stop.stop_id),
-        "orderLinkId": link_id(request.client_id),
-        "side": side_name(request.side),
-        "orderType": order_type,
-        "price": "0" if request.px is None else text(request.px),
-        "qty": qty,
-        "timeInForce": "IOC" if request.px is None else TIF_NAMES[request.tif],
-        "orderStatus": STOP_STATUSES[stop.status],
-        "cancelType": "CancelByUser" if stop.status is StopStatus.CANCELED else "",
-        "rejectReason": f"EC_{stop.failure}" if stop.failure else "EC_NoError",
-        "createType": "CreateByUser" if stop_type == "Stop" else f"CreateBy{stop_type}",
-        "reduceOnly": request.reduce_only or stop.closes,
-        "closeOnTrigger": stop.closes,
-        "positionIdx": INDEX[request.leg],
-        "leavesQty": qty if is_waiting else "0",
-        "leavesValue": "0",
-        "cumExecQty": "0",
-        "cumExecValue": "0",
-        "cumExecFee": "0",
-        "cumFeeDetail": {},
-        "avgPrice": "",
-        "stopOrderType": stop_type,
-        "triggerPrice": text(instrument.px(stop.trigger_ticks)),
-        "triggerDirection": 1 if stop.rises else 2,
-        "triggerBy": "MarkPrice" if stop.on_mark else "LastPrice",
-        "tpslMode": "Full" if stop.closes else "Partial",
-        "lastPriceOnCreated": "",
-        "createdTime": ms(stop.created_ns),
-        "updatedTime": ms(stop.updated_ns),
-    }
+    return (
+        _common(exchange, request.symbol)
+        | _trigger(instrument, stop)
+        | {
+            "orderId": public_id(stop.stop_id),
+            "orderLinkId": link_id(request.client_id),
+            "side": side_name(request.side),
+            "orderType": order_type,
+            "price": "0" if request.px is None else text(request.px),
+            "qty": qty,
+            "timeInForce": "IOC" if request.px is None else TIF_NAMES[request.tif],
+            "orderStatus": STOP_STATUSES[stop.status],
+            "cancelType": "CancelByUser" if stop.status is StopStatus.CANCELED else "",
+            "rejectReason": f"EC_{stop.failure}" if stop.failure else "EC_NoError",
+            "createType": "CreateByUser" if stop_type == "Stop" else f"CreateBy{stop_type}",
+            "reduceOnly": request.reduce_only or stop.closes,
+            "closeOnTrigger": stop.closes,
+            "positionIdx": INDEX[request.leg],
+            "leavesQty": qty if is_waiting else "0",
+            "leavesValue": "0",
+            "cumExecQty": "0",
+            "cumExecValue": "0",
+            "cumExecFee": "0",
+            "cumFeeDetail": {},
+            "avgPrice": "",
+            "stopOrderType": stop_type,
+            "createdTime": ms(stop.created_ns),
+            "updatedTime": ms(stop.updated_ns),
+        }
+    )
+
+
+_NO_OPTION: Final = {
+    "indexPrice": "",
+    "underlyingPrice": "",
+    "markIv": "",
+    "tradeIv": "",
+    "blockTradeId": "",
+    "isLeverage": "0",
+    "extraFees": "",
+}
 
 
 def execution_row(exchange: BybitExchange, order: Order, fill: Fill, order_id: str, closed_lots: int) -> Json:
@@ -196,7 +217,7 @@ def execution_row(exchange: BybitExchange, order: Order, fill: Fill, order_id: s
     px, qty = instrument.px(fill.ticks), instrument.qty(fill.lots)
     fee_bps = instrument.maker_fee_bps if fill.is_maker else instrument.taker_fee_bps
     order_type, stop_type = kinds(order.label)
-    return {
+    return _NO_OPTION | {
         "category": "linear",
         "symbol": fill.symbol,
         "execId": public_id(fill.trade_id),
@@ -221,12 +242,5 @@ def execution_row(exchange: BybitExchange, order: Order, fill: Fill, order_id: s
         "closedSize": text(instrument.qty(closed_lots)),
         "execPnl": money(fill.realized_pnl),
         "markPrice": plain(market.mark_px()),
-        "indexPrice": "",
-        "underlyingPrice": "",
-        "markIv": "",
-        "tradeIv": "",
-        "blockTradeId": "",
-        "isLeverage": "0",
-        "extraFees": "",
         "seq": fill.trade_id,
     }

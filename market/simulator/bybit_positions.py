@@ -1,6 +1,7 @@
 """Bybit's view of positions and wallet: one position of index 0 per symbol, or in hedge mode 1 (long) and 2 (short)."""
 
 from decimal import Decimal
+from typing import Final
 
 from market.simulator.account import ZERO
 from market.simulator.bybit_exchange import BybitExchange
@@ -8,6 +9,20 @@ from market.simulator.bybit_messages import INDEX, Json, money, ms, text
 from market.simulator.bybit_topics import plain
 from market.simulator.orders import Leg
 from market.simulator.reports import AccountReport
+
+_FIXED: Final = {
+    "bustPrice": "",
+    "trailingStop": "0",
+    "tpslMode": "Full",
+    "positionStatus": "Normal",
+    "adlRankIndicator": 0,
+    "autoAddMargin": 0,
+    "riskId": 1,
+    "isReduceOnly": False,
+    "sessionAvgPrice": "",
+    "leverageSysUpdatedTime": "",
+    "mmrSysUpdatedTime": "",
+}
 
 
 def position_row(exchange: BybitExchange, symbol: str, leg: Leg) -> Json:
@@ -18,7 +33,7 @@ def position_row(exchange: BybitExchange, symbol: str, leg: Leg) -> Json:
     entry = text(round(held.entry_px, 12).normalize()) if held.lots else "0"
     limits = closing_stops(exchange, symbol, leg)
     liquidation = account.liquidation_px(symbol, leg)
-    return {
+    return _FIXED | {
         "category": "linear",
         "symbol": symbol,
         "positionIdx": INDEX[leg],
@@ -37,20 +52,9 @@ def position_row(exchange: BybitExchange, symbol: str, leg: Leg) -> Json:
         "positionMM": money(account.maintenance(symbol, leg)),
         "positionBalance": money(held.margin),
         "liqPrice": text(instrument.px(instrument.ticks(liquidation))) if liquidation else "",
-        "bustPrice": "",
         "takeProfit": limits.get("TakeProfit", ""),
         "stopLoss": limits.get("StopLoss", ""),
-        "trailingStop": "0",
-        "tpslMode": "Full",
-        "positionStatus": "Normal",
-        "adlRankIndicator": 0,
-        "autoAddMargin": 0,
-        "riskId": 1,
         "riskLimitValue": text(account.max_notional(symbol)),
-        "isReduceOnly": False,
-        "sessionAvgPrice": "",
-        "leverageSysUpdatedTime": "",
-        "mmrSysUpdatedTime": "",
         "seq": len(exchange.fills),
         "createdTime": ms(held.updated_ns),
         "updatedTime": ms(held.updated_ns),

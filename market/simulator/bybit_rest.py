@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import web
 
-from market.simulator import bybit_account, bybit_market, bybit_orders
+from market.simulator import bybit_account, bybit_market, bybit_orders, bybit_queries
 from market.simulator.bybit_auth import BybitError, check_request
 from market.simulator.bybit_calls import Route, api_error
 from market.simulator.errors import Reject
@@ -19,6 +19,7 @@ ROUTES: Final[dict[tuple[str, str], Route]] = {
     **bybit_market.ROUTES,
     **bybit_account.ROUTES,
     **bybit_orders.ROUTES,
+    **bybit_queries.ROUTES,
 }
 UNKNOWN_OUTCOME: Final = BybitError(10000, "Server Timeout", 503)
 Headers = dict[str, str]

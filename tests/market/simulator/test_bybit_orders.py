@@ -3,7 +3,7 @@
 import pytest
 
 from market.events import Mark
-from market.simulator import bybit_account, bybit_orders
+from market.simulator import bybit_account, bybit_orders, bybit_queries
 from market.simulator.bybit_auth import BybitError
 from market.simulator.errors import Reason, Reject
 from tests.market.simulator.bybit_case import face, order, user
@@ -78,7 +78,7 @@ def test_post_only_amended_into_the_book_is_cancelled():
     made = face()
     ack = bybit_orders.place(made, order(timeInForce="PostOnly", price="99.0"))
     bybit_orders.amend(made, AT | ack | {"price": "100.1"})
-    done = bybit_orders.history(made, AT)["list"][0]
+    done = bybit_queries.history(made, AT)["list"][0]
     assert (done["orderStatus"], done["rejectReason"]) == ("Cancelled", "EC_PostOnlyWillTakeLiquidity")
 
 
@@ -130,7 +130,7 @@ def test_closed_size_tells_how_much_of_a_fill_reduced():
     made = face()
     bybit_orders.place(made, order(orderType="Market", qty="0.2"))
     bybit_orders.place(made, order(orderType="Market", side="Sell", qty="0.3"))
-    found = bybit_orders.executions(made, AT)["list"]
+    found = bybit_queries.executions(made, AT)["list"]
     assert [(row["side"], row["execQty"], row["closedSize"]) for row in found] == [
         ("Sell", "0.300", "0.200"),
         ("Buy", "0.200", "0.000"),
@@ -147,12 +147,12 @@ def test_a_conditional_order_keeps_its_id_when_it_triggers():
     mine = user(made, "order")
     made.exchange.on_event(trade(1000, 1, 1, at_ms=2))
     ack = bybit_orders.place(made, conditional(orderLinkId="stop-1"))
-    assert bybit_orders.realtime(made, AT)["list"][0]["orderStatus"] == "Untriggered"
+    assert bybit_queries.realtime(made, AT)["list"][0]["orderStatus"] == "Untriggered"
     made.exchange.on_event(trade(1010, 1, 1, at_ms=3))
     assert statuses(mine) == ["Untriggered", "Triggered", "New", "Filled"]
     assert {row["orderId"] for row in rows(mine, "order")} == {ack["orderId"]}
     assert {row["orderLinkId"] for row in rows(mine, "order")} == {"stop-1"}
-    found = bybit_orders.realtime(made, AT | {"orderId": ack["orderId"]})["list"]
+    found = bybit_queries.realtime(made, AT | {"orderId": ack["orderId"]})["list"]
     assert [(row["orderStatus"], row["triggerPrice"], row["stopOrderType"]) for row in found] == [
         ("Filled", "101.0", "Stop")
     ]
@@ -178,7 +178,7 @@ def test_limits_of_a_position_are_set_replaced_removed_and_end_with_it():
     bybit_account.trading_stop(made, AT | {"takeProfit": "105", "stopLoss": "0"})
     assert position(made) == ("105.0", "")
     bybit_account.trading_stop(made, AT | {"stopLoss": "97", "tpslMode": "Partial", "slSize": "0.1"})
-    assert [row["stopOrderType"] for row in bybit_orders.realtime(made, AT)["list"]] == [
+    assert [row["stopOrderType"] for row in bybit_queries.realtime(made, AT)["list"]] == [
         "PartialStopLoss",
         "TakeProfit",
     ]
@@ -186,7 +186,7 @@ def test_limits_of_a_position_are_set_replaced_removed_and_end_with_it():
     bybit_account.trading_stop(made, AT | {"takeProfit": "105"})
     bybit_orders.place(made, order(orderType="Market", side="Sell", qty="0.2", reduceOnly=True))
     made.hub.flush()
-    assert bybit_orders.realtime(made, AT)["list"] == []
+    assert bybit_queries.realtime(made, AT)["list"] == []
 
 
 def position(made):
@@ -202,7 +202,7 @@ def test_a_stop_loss_closes_the_position():
     made.exchange.on_event(delta(11, 12, 10, [(1000, 0), (999, 0)], at_ms=3))
     made.exchange.on_event(trade(990, 1, -1, at_ms=4))
     assert held(made) == [(0, "", "0.000")]
-    assert bybit_orders.executions(made, AT)["list"][0]["stopOrderType"] == "StopLoss"
+    assert bybit_queries.executions(made, AT)["list"][0]["stopOrderType"] == "StopLoss"
 
 
 def test_a_batch_refuses_one_and_takes_the_other():
@@ -261,7 +261,7 @@ def test_funding_is_told_among_the_executions():
         "0.001",
         "Sell",
     )
-    assert bybit_orders.executions(made, AT | {"execType": "Funding"})["list"] == [paid]
+    assert bybit_queries.executions(made, AT | {"execType": "Funding"})["list"] == [paid]
     before, after = (row["coin"][0]["walletBalance"] for row in rows(mine, "wallet"))
     assert round(float(after) - float(before), 8) == 0.02
 
