@@ -9,7 +9,7 @@ from trader.anomaly import RowWatch, from_bytes
 from trader.execution import Orders, WorkingOrder
 from trader.ledger import Ledger
 from trader.market_state import MarketState
-from trader.records import AccountSnapshot, OrderUpdate, Start
+from trader.records import AccountSnapshot, AccountUpdate, OpenOrder, OrderUpdate, Start
 from trader.regime import RegimeState, init_regime, update_regime
 from trader.risk_inputs import init_inputs, update_inputs, vol_day
 from trader.view import PositionState, Score, View
@@ -19,6 +19,8 @@ NOT_PROMOTED: Final = "model_not_promoted"
 ROW_SUSPICIOUS: Final = "row_suspicious"
 _DAY_NS: Final = 86_400_000_000_000
 _DEPTH_EVERY_NS: Final = 250_000_000
+# order and account events of one trade come on separate channels: a difference counts once it has lasted this long
+_SETTLE_NS: Final = 2_000_000_000
 
 
 class SymbolRisk:
@@ -47,6 +49,12 @@ class Books:
         self.inputs = init_inputs()
         self.orders = Orders()
         self.ledger = Ledger(start.balance)
+        for symbol, held in start.positions.items():
+            self.ledger.adopt(symbol, held.qty, held.entry_px)
+        self.foreign_open = _open_by_side(start.foreign_orders)
+        self.fill_event_ns = 0
+        self._booked = {(symbol, trade_id) for symbol, ids in start.trades_seen.items() for trade_id in ids}
+        self._told: dict[str, tuple[Decimal, int]] = {}
         self.volumes: dict[str, float] = {}
         self.synced = False
         self.peak_equity = float(start.balance)
@@ -95,7 +103,11 @@ class Books:
             self._traded.clear()
 
     def on_fill(self, update: OrderUpdate) -> None:
-        """Book a fill that was not booked before."""
+        """Book a fill, ours or foreign, unless this trade was booked before."""
+        if (update.symbol, update.trade_id) in self._booked:
+            return
+        self._booked.add((update.symbol, update.trade_id))
+        self.fill_event_ns = max(self.fill_event_ns, update.ts_event)
         self.ledger.apply_fill(
             update.symbol, update.side, update.fill_qty, update.fill_px, update.fee, self._event_ns(update.symbol)
         )
@@ -105,8 +117,32 @@ class Books:
 
     def reconcile(self, account: AccountSnapshot) -> None:
         """Trust our picture only while the venue shows the same positions."""
+        self._told.clear()
+        self.synced = not self.differing(account)
+        if account.open_orders is not None:
+            self.foreign_open = _open_by_side([o for o in account.open_orders if not self.is_ours(o.client_id)])
+
+    def differing(self, account: AccountSnapshot) -> list[str]:
+        """Symbols whose position at the venue is not the ledger's."""
         ours = {s: p.qty for s, p in self.ledger.positions.items() if p.qty != 0}
-        self.synced = ours == account.positions
+        return sorted(s for s in ours.keys() | account.positions.keys() if ours.get(s) != account.positions.get(s))
+
+    def is_ours(self, client_id: str) -> bool:
+        """Whether this run placed that order."""
+        return client_id.startswith(f"{self.start.run_id}x")
+
+    def told(self, update: AccountUpdate) -> None:
+        """Remember what the user stream said of positions, until time or a snapshot judges it."""
+        for symbol, qty in update.positions.items():
+            self._told[symbol] = (qty, update.ts_ns)
+
+    def doubt(self, ts_ns: int) -> None:
+        """A position told by the stream that differs from the ledger for long ends our trust."""
+        late = [s for s, (_, told_ns) in self._told.items() if ts_ns - told_ns > _SETTLE_NS]
+        if any(self._told[s][0] != self.ledger.position(s).qty for s in late):
+            self.synced = False
+        for symbol in late:
+            del self._told[symbol]
 
     @property
     def trades_today(self) -> int:
@@ -119,6 +155,9 @@ class Books:
 
     def _follow(self, symbol: str, mid_px: float) -> None:
         p = self.ledger.position(symbol)
+        if p.qty != 0 and p.opened_ns == 0:
+            # adopted: its holding time counts from the first market event we saw
+            p.opened_ns = self._event_ns(symbol)
         if p.qty > 0:
             p.best_px = max(p.best_px, mid_px)
         elif p.qty < 0:
@@ -146,6 +185,15 @@ class Books:
             lag_ms=None,
         )
         risk.alarm_state, risk.alarms = update_alarms(risk.alarm_state, sample)
+
+
+def _open_by_side(orders: list[OpenOrder]) -> dict[str, tuple[Decimal, Decimal]]:
+    """(buy, sell) base quantity that may still fill, by symbol."""
+    sums: dict[str, tuple[Decimal, Decimal]] = {}
+    for o in orders:
+        buy, sell = sums.get(o.symbol, (Decimal(0), Decimal(0)))
+        sums[o.symbol] = (buy + o.qty, sell) if o.side > 0 else (buy, sell + o.qty)
+    return sums
 
 
 def position_state(books: Books, symbol: str) -> PositionState | None:
@@ -197,7 +245,8 @@ def account_view(books: Books, leave_out: WorkingOrder | None) -> AccountView:
 
 
 def _position_view(books: Books, symbol: str, leave_out: WorkingOrder | None) -> PositionView:
-    buy, sell = books.orders.open_qty(symbol)
+    ours, foreign = books.orders.open_qty(symbol), books.foreign_open.get(symbol, (Decimal(0), Decimal(0)))
+    buy, sell = ours[0] + foreign[0], ours[1] + foreign[1]
     if leave_out is not None and leave_out.order.symbol == symbol:
         if leave_out.order.side > 0:
             buy -= leave_out.remaining

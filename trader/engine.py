@@ -8,6 +8,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
 
+import msgspec
+
 from market.instruments import Instrument
 from risk.gate import check
 from risk.types import Decision, Intent, Verdict
@@ -17,12 +19,15 @@ from trader.market_state import Tick
 from trader.quoting import plan
 from trader.records import (
     AccountSnapshot,
+    AccountUpdate,
     CancelOrder,
     Control,
     DecisionRecord,
+    FetchFills,
     FrameIn,
     Input,
     MarketInfo,
+    OpenOrder,
     Order,
     OrderReply,
     OrderSent,
@@ -34,6 +39,7 @@ from trader.records import (
     ScoreIn,
     Start,
     Timer,
+    WalletChange,
 )
 from trader.strategies.exits import exit_intent
 from trader.strategies.market_making import quotes
@@ -42,6 +48,10 @@ from trader.view import Score, View
 
 _SECOND: Final = 1_000_000_000
 _REPLY_TIMEOUT_NS: Final = 5 * _SECOND
+# a request may still be under way for its receive window: only after that does "no such order" mean that it never was
+_ABSENT_NS: Final = 6 * _SECOND
+_FILLS_EVERY_NS: Final = 2 * _SECOND
+_OVERLAP_MS: Final = 60_000
 
 
 class Engine:
@@ -61,6 +71,8 @@ class Engine:
         self._sent_ns: dict[tuple[str, int], int] = {}
         self._resync_ns: dict[str, int] = {}
         self._query_ns: dict[str, int] = {}
+        self._fills_ns: dict[str, int] = {}
+        self._was_up = False
         self._handlers: dict[type, Callable[..., list[Output]]] = {
             FrameIn: self._on_frame,
             ScoreIn: self._on_score,
@@ -69,6 +81,8 @@ class Engine:
             OrderSent: lambda _: [],
             MarketInfo: self._on_info,
             AccountSnapshot: self._on_account,
+            AccountUpdate: self._on_told,
+            WalletChange: self._on_wallet,
             Timer: self._on_timer,
             Control: self._on_control,
         }
@@ -175,7 +189,7 @@ class Engine:
         self.orders_sent += 1
         instrument = self.books.markets[intent.symbol].instrument
         return Order(
-            client_id=f"{self.start.run_id}-{self.orders_sent}",
+            client_id=client_id(self.start.run_id, self.orders_sent),
             symbol=intent.symbol,
             side=intent.side,
             lots=lots,
@@ -200,6 +214,8 @@ class Engine:
         return tick if tick is not None else Tick(tick_ns=0, event_ns=0, features=())
 
     def _on_reply(self, event: OrderReply) -> list[Output]:
+        if event.outcome == "absent":
+            return self._on_absent(event)
         order = self.books.orders.on_reply(event)
         if order is not None and order.status is Status.UNKNOWN:
             return self._query(order, event.ts_ns)
@@ -211,17 +227,64 @@ class Engine:
             self.books.on_fill(event)
         return []
 
+    def _on_absent(self, event: OrderReply) -> list[Output]:
+        """The venue has no such order: it never had, unless the request may still be on its way."""
+        order = self.books.orders.get(event.client_id)
+        if order is not None and event.ts_ns - order.sent_ns >= _ABSENT_NS:
+            self.books.orders.on_reply(msgspec.structs.replace(event, outcome="rejected"))
+        return []
+
     def _on_info(self, event: MarketInfo) -> list[Output]:
         self.books.volumes[event.symbol] = event.volume_24h_usd
         return []
 
     def _on_account(self, event: AccountSnapshot) -> list[Output]:
         self.books.reconcile(event)
+        outputs = [o for symbol in self.books.differing(event) for o in self._fetch_fills(symbol, event.ts_ns)]
+        if event.open_orders is not None:
+            outputs += self._match_orders(event.open_orders, event.ts_ns)
+        return outputs
+
+    def _on_told(self, event: AccountUpdate) -> list[Output]:
+        self.books.told(event)
         return []
+
+    def _on_wallet(self, event: WalletChange) -> list[Output]:
+        self.books.ledger.settle(event.change)
+        return []
+
+    def _catch_up(self, ts_ns: int) -> list[Output]:
+        """The user stream is back: what became of our orders, and which trades were missed?"""
+        outputs: list[Output] = [o for w in self.books.orders.live.values() for o in self._query(w, ts_ns)]
+        if self._was_up:
+            outputs += [o for symbol in self.books.markets for o in self._fetch_fills(symbol, ts_ns)]
+        self._was_up = True
+        return outputs
+
+    def _fetch_fills(self, symbol: str, ts_ns: int) -> list[Output]:
+        """Positions differ: ask for trades we may have missed, from a while before the last one booked."""
+        if symbol not in self.books.markets or ts_ns - self._fills_ns.get(symbol, 0) < _FILLS_EVERY_NS:
+            return []
+        self._fills_ns[symbol] = ts_ns
+        return [FetchFills(symbol, max(0, self.books.fill_event_ns // 1_000_000 - _OVERLAP_MS))]
+
+    def _match_orders(self, listed: list[OpenOrder], ts_ns: int) -> list[Output]:
+        """Ask about orders that the venue no longer lists; cancel ours that it still lists though they ended here."""
+        at_venue = {o.client_id for o in listed}
+        outputs: list[Output] = []
+        for working in self.books.orders.live.values():
+            settled = working.status is Status.OPEN and ts_ns - working.moved_ns > _REPLY_TIMEOUT_NS
+            if settled and working.order.client_id not in at_venue:
+                outputs += self._query(working, ts_ns)
+        for o in listed:
+            if self.books.is_ours(o.client_id) and o.client_id not in self.books.orders.live:
+                outputs.append(CancelOrder(o.client_id, o.symbol))
+        return outputs
 
     def _on_timer(self, event: Timer) -> list[Output]:
         outputs: list[Output] = []
         self.books.tick_time(event.ts_ns)
+        self.books.doubt(event.ts_ns)
         for symbol in self.books.markets:
             outputs += self._resync(symbol, event.ts_ns)
             outputs += self._chase_silent_orders(symbol, event.ts_ns)
@@ -276,6 +339,8 @@ class Engine:
                     self.books.markets[symbol].disconnected(is_up=event.what == "market_up")
             case "user_down":
                 self.books.synced = False
+            case "user_up":
+                return self._catch_up(event.ts_ns)
             case "kill_soft":
                 self.mode = "hard" if self.mode == "hard" else "soft"
             case "kill_hard" | "stop":
@@ -283,6 +348,15 @@ class Engine:
         if event.what in ("market_down", "user_down", "kill_soft", "kill_hard", "stop"):
             return [c for symbol in affected for c in self._cancel_all(symbol, event.ts_ns)]
         return []
+
+
+def client_id(run_id: str, count: int) -> str:
+    """Letters and digits, at most 32: what all venues take. ``run_id`` holds no "x", so ids of two runs never meet.
+
+    >>> client_id("cs69205a1b", 12)
+    'cs69205a1bx12'
+    """
+    return f"{run_id}x{count}"
 
 
 def _flatten(view: View) -> tuple[Intent, ...]:

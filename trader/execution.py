@@ -51,7 +51,7 @@ TRANSITIONS: Final[dict[tuple[Status, str], Status]] = {
 class WorkingOrder:
     """An order with what is known of it: status, filled base quantity, the trade ids counted, when it last moved."""
 
-    __slots__ = ("filled", "moved_ns", "order", "qty", "status", "trade_ids")
+    __slots__ = ("filled", "moved_ns", "order", "qty", "sent_ns", "status", "trade_ids")
 
     def __init__(self, order: Order, qty: Decimal, ts_ns: int) -> None:
         self.order = order
@@ -60,6 +60,7 @@ class WorkingOrder:
         self.filled = Decimal(0)
         self.trade_ids: set[int] = set()
         self.moved_ns = ts_ns
+        self.sent_ns = ts_ns
 
     @property
     def remaining(self) -> Decimal:

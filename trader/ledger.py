@@ -23,13 +23,14 @@ class Ledger:
     """Account state from a starting balance and a stream of fills.
 
     ``wins`` and ``losses`` count closed round trips after fees; ``consecutive_losses`` is the present losing streak.
-    A round trip ends when the position is flat or changes sign.
+    ``settled`` is money moved without trades. A round trip ends when the position is flat or changes sign.
     """
 
     def __init__(self, balance: Decimal) -> None:
         self.start_balance = balance
         self.fees = ZERO
         self.realized = ZERO
+        self.settled = ZERO
         self.positions: dict[str, Position] = {}
         self.wins = 0
         self.losses = 0
@@ -40,8 +41,8 @@ class Ledger:
 
     @property
     def balance(self) -> Decimal:
-        """Wallet balance: start plus realized profit minus fees."""
-        return self.start_balance + self.realized - self.fees
+        """Wallet balance: start plus realized profit and what was settled, minus fees."""
+        return self.start_balance + self.realized + self.settled - self.fees
 
     def equity(self, mids: dict[str, float]) -> float:
         """Balance plus unrealized profit at ``mids``; NaN when a held symbol has no mid."""
@@ -50,6 +51,15 @@ class Ledger:
             if p.qty != 0:
                 open_pnl += float(p.qty) * (mids.get(symbol, float("nan")) - float(p.entry_px))
         return float(self.balance) + open_pnl
+
+    def adopt(self, symbol: str, qty: Decimal, entry_px: Decimal) -> None:
+        """Take over a position that was there before: signed ``qty`` at the venue's entry price."""
+        p = self.position(symbol)
+        p.qty, p.entry_px, p.best_px = qty, entry_px, float(entry_px)
+
+    def settle(self, change: Decimal) -> None:
+        """Book money that came (> 0) or went without a trade: funding, insurance, transfers."""
+        self.settled += change
 
     def apply_fill(self, symbol: str, side: int, qty: Decimal, px: Decimal, fee: Decimal, ts_ns: int) -> None:
         """Book a fill of ``qty`` (> 0) at ``px``; ``side`` +1 bought, -1 sold; ``fee`` > 0 was paid."""

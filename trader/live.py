@@ -5,30 +5,24 @@ are carried out: the intent of an order is on file before the order is on the wi
 """
 
 import asyncio
-import random
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-import msgspec
-
-from market.errors import FrameError
+from market.errors import CryptoScalpError
 from trader.capture import Recorder
 from trader.clock import Clock
-from trader.engine import Engine
+from trader.desk import Desk
+from trader.engine import Engine, client_id
 from trader.errors import JournalError
-from trader.feed import TAPE_ENDED, Feed, FeedListener, run_socket
+from trader.feed import TAPE_ENDED, Feed, FeedListener
+from trader.heartbeat import Heartbeat
 from trader.journal import JournalWriter, Run
 from trader.records import (
-    CancelOrder,
     Control,
     FrameIn,
     Input,
-    MarketInfo,
     Order,
-    OrderReply,
-    OrderSent,
     Output,
-    QueryOrder,
     Record,
     RequestScore,
     Resync,
@@ -37,10 +31,8 @@ from trader.records import (
     Timer,
 )
 from trader.scorer import Answer, TritonScorer
-from trader.venue import Venue, parse_user_event
+from trader.venues.common import Venue
 
-_POLL_S: Final = 5.0
-_KEEP_ALIVE_S: Final = 1_500.0
 _STOP_S: Final = 5.0
 
 
@@ -48,7 +40,15 @@ class LiveTrader:
     """One account, one engine. ``run`` returns when the market ends, or after ``stop``."""
 
     def __init__(
-        self, start: Start, run: Run, venue: Venue, scorer: TritonScorer, ws: str, clock: Clock, stop_on_tape_end: bool
+        self,
+        start: Start,
+        run: Run,
+        venue: Venue,
+        scorer: TritonScorer,
+        ws: str,
+        clock: Clock,
+        stop_on_tape_end: bool,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
         self.engine = Engine(start)
         self._start = start
@@ -65,11 +65,10 @@ class LiveTrader:
         self._stopping = asyncio.Event()
         self._ended = False
         self._disk_error: OSError | None = None
+        self.desk = Desk(start, venue, clock.now_ns, self._feed, self._spawn, heartbeat)
         self._carry: dict[type, Callable[[Any], object]] = {
             RequestScore: self._request_score,
-            Order: lambda o: self._spawn(self._place(o)),
-            CancelOrder: lambda o: self._spawn(self._cancel(o)),
-            QueryOrder: lambda o: self._spawn(self._query(o)),
+            **self.desk.carry,
             Resync: lambda o: self._spawn(self._resync(o.symbol)),
         }
 
@@ -85,13 +84,11 @@ class LiveTrader:
 
     async def run(self) -> None:
         """Trade until stopped; leaves no order working and, where the venue answers, no position."""
-        symbols = list(self._start.config.symbols)
-        key = await self._venue.listen_key()
         streams = [self._spawn(self.feed.run())]
-        loops = [self._spawn(self._user_socket(key)), self._spawn(self._timer()), self._spawn(self._poll(symbols))]
-        loops.append(self._spawn(self._keep_alive()))
+        loops = [self._spawn(work) for work in (self._timer(), *self.desk.loops())]
         await self._stopping.wait()
         await (self._wind_down() if self._disk_error is None else self._leave_unrecorded())
+        await self._leave()
         self._ended = True
         for task in [*streams, *loops, *self._tasks]:
             task.cancel()
@@ -149,22 +146,6 @@ class LiveTrader:
 
         self._scorer.request(request.symbol, request.x, done)
 
-    async def _place(self, order: Order) -> None:
-        def sent() -> None:
-            self._feed(OrderSent(self._clock.now_ns(), order.client_id))
-
-        outcome, code, reason = await self._venue.place(order, sent)
-        self._feed(OrderReply(self._clock.now_ns(), order.client_id, outcome, code, reason))
-
-    async def _cancel(self, cancel: CancelOrder) -> None:
-        outcome, code, reason = await self._venue.cancel(cancel.client_id, cancel.symbol)
-        self._feed(OrderReply(self._clock.now_ns(), cancel.client_id, outcome, code, reason))
-
-    async def _query(self, query: QueryOrder) -> None:
-        answer = await self._venue.query(query.client_id, query.symbol, self._clock.now_ns)
-        for event in answer if isinstance(answer, list) else [answer]:
-            self._feed(msgspec.structs.replace(event, ts_ns=self._clock.now_ns()))
-
     async def _resync(self, symbol: str) -> None:
         """A fresh book: asked for on the socket, or by REST where the venue gives it there."""
         if not self.feed.resync(symbol):
@@ -181,33 +162,6 @@ class LiveTrader:
         listener = FeedListener(self._on_frame, state("market_up"), state("market_down"), closed)
         return Feed(venue, ws.split(","), self._start.config.symbols, listener, self._clock.now_ns)
 
-    async def _user_socket(self, key: str) -> None:
-        def up() -> None:
-            self._feed(Control(self._clock.now_ns(), "user_up", ""))
-            self._spawn(self._account())
-
-        def down(reason: str) -> None:
-            self._feed(Control(self._clock.now_ns(), "user_down", reason))
-
-        await run_socket(f"{self._ws.split(',')[0]}/private/ws?listenKey={key}", self._on_user, up, down, random.random)
-
-    def _on_user(self, _: str, raw: bytes) -> None:
-        ts_ns = self._clock.now_ns()
-        try:
-            event = parse_user_event(raw, ts_ns)
-        except FrameError as error:
-            # an account event we cannot read may have been a fill: distrust our picture until reconciled
-            self._feed(Control(ts_ns, "user_down", str(error)))
-            self._spawn(self._account())
-            return
-        if not isinstance(event, str):
-            self._feed(event)
-        elif event == "listenKeyExpired":
-            self._feed(Control(ts_ns, "user_down", event))
-
-    async def _account(self) -> None:
-        self._feed(await self._venue.account(self._clock.now_ns))
-
     async def _timer(self) -> None:
         while True:
             await asyncio.sleep(self._start.config.timer_ms / 1e3)
@@ -215,20 +169,12 @@ class LiveTrader:
                 self.stop(f"the tape cannot be written: {self._recorder.error}")
             self._feed(Timer(self._clock.now_ns()))
 
-    async def _poll(self, symbols: list[str]) -> None:
-        """Slow facts: account state against the ledger, 24 h volume, and the venue's dead-man's switch."""
-        while True:
-            for symbol in symbols:
-                volume = await self._venue.volume_24h_usd(symbol)
-                self._feed(MarketInfo(self._clock.now_ns(), symbol, volume))
-                await self._venue.arm_dead_man(symbol, self._start.config.dead_man_ms)
-            await self._account()
-            await asyncio.sleep(_POLL_S)
-
-    async def _keep_alive(self) -> None:
-        while True:
-            await asyncio.sleep(_KEEP_ALIVE_S)
-            await self._venue.keep_alive()
+    async def _leave(self) -> None:
+        """Disarm the switches, if no order is left; a venue that no longer answers will cancel by itself."""
+        try:
+            await self.desk.leave(not self.engine.books.orders.live)
+        except CryptoScalpError as error:
+            self._feed(Control(self._clock.now_ns(), "trouble", error.message))
 
     async def _wind_down(self) -> None:
         """Let cancels and closing orders finish, at most ``_STOP_S``."""
@@ -241,13 +187,13 @@ class LiveTrader:
         """The journal is gone: cancel and flatten at the venue without it. Getting out matters more than the record."""
         for order in list(self.engine.books.orders.live.values()):
             await self._venue.cancel(order.order.client_id, order.order.symbol)
-        for symbol, market in self.engine.books.markets.items():
+        for count, (symbol, market) in enumerate(self.engine.books.markets.items(), self.engine.orders_sent + 1):
             held = self.engine.books.ledger.position(symbol).qty
             lots = market.instrument.lots_floor(abs(held))
             if lots:
                 side = -1 if held > 0 else 1
-                client_id = f"{self._start.run_id}-out-{symbol}"
-                await self._venue.place(Order(client_id, symbol, side, lots, None, False, True, "disk"), lambda: None)
+                name = client_id(self._start.run_id, count)
+                await self._venue.place(Order(name, symbol, side, lots, None, False, True, "disk"), lambda: None)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

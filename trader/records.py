@@ -14,10 +14,28 @@ from trader.config import TraderConfig
 from trader.view import Score
 
 
+class HeldPosition(msgspec.Struct, frozen=True):
+    """A position found at the venue: signed base units at its average entry price."""
+
+    qty: Decimal
+    entry_px: Decimal
+
+
+class OpenOrder(msgspec.Struct, frozen=True):
+    """An order found working at the venue, ours or foreign. ``qty`` is what may still fill, in base units."""
+
+    client_id: str
+    symbol: str
+    side: int
+    qty: Decimal
+
+
 class Start(msgspec.Struct, frozen=True, tag="start"):
     """First record of every journal: all that the engine is built from.
 
-    ``anomaly`` are the bytes of the bundle's anomaly model, empty where it has none.
+    ``positions`` are adopted into the ledger. ``foreign_orders`` were open and not placed by this run. ``trades_seen``
+    are, by symbol, trades that happened before: they are in the positions and never booked. ``anomaly`` are the bytes
+    of the bundle's anomaly model, empty where it has none.
     """
 
     ts_ns: int
@@ -30,6 +48,9 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     model_sha256: str
     promoted: bool
     balance: Decimal
+    positions: dict[str, HeldPosition] = {}
+    foreign_orders: list[OpenOrder] = []
+    trades_seen: dict[str, list[int]] = {}
     anomaly: bytes = b""
 
 
@@ -53,7 +74,11 @@ class ScoreIn(msgspec.Struct, frozen=True, tag="score"):
 
 
 class OrderReply(msgspec.Struct, frozen=True, tag="reply"):
-    """What REST said of an order action. ``outcome``: accepted, rejected, unknown, cancel_accepted, cancel_rejected."""
+    """What REST said of an order action.
+
+    ``outcome``: accepted, acknowledged (taken in; the stream will confirm), rejected, unknown, absent (a query found no
+    such order), cancel_accepted, cancel_rejected.
+    """
 
     ts_ns: int
     client_id: str
@@ -95,11 +120,35 @@ class MarketInfo(msgspec.Struct, frozen=True, tag="info"):
 
 
 class AccountSnapshot(msgspec.Struct, frozen=True, tag="account"):
-    """The venue's own account state, compared with the ledger: signed positions by symbol and wallet balance."""
+    """The venue's own account state, compared with the ledger: signed positions by symbol and wallet balance.
+
+    ``open_orders`` is None when they were not asked for.
+    """
 
     ts_ns: int
     balance: Decimal
     positions: dict[str, Decimal]
+    entries: dict[str, Decimal] = {}
+    open_orders: list[OpenOrder] | None = None
+
+
+class AccountUpdate(msgspec.Struct, frozen=True, tag="position"):
+    """Positions as the user stream told them: signed base units of the symbols that changed."""
+
+    ts_ns: int
+    ts_event: int
+    reason: str
+    positions: dict[str, Decimal]
+
+
+class WalletChange(msgspec.Struct, frozen=True, tag="wallet"):
+    """Money that came (> 0) or went without a trade of ours: funding, insurance, transfers."""
+
+    ts_ns: int
+    ts_event: int
+    reason: str
+    symbol: str
+    change: Decimal
 
 
 class Timer(msgspec.Struct, frozen=True, tag="timer"):
@@ -120,9 +169,8 @@ class Control(msgspec.Struct, frozen=True, tag="control"):
     symbols: tuple[str, ...] = ()
 
 
-Input = (
-    Start | FrameIn | ScoreIn | OrderReply | OrderSent | OrderUpdate | MarketInfo | AccountSnapshot | Timer | Control
-)
+AccountInput = OrderReply | OrderSent | OrderUpdate | AccountSnapshot | AccountUpdate | WalletChange
+Input = Start | FrameIn | ScoreIn | AccountInput | MarketInfo | Timer | Control
 
 
 class Order(msgspec.Struct, frozen=True, tag="place"):
@@ -150,6 +198,13 @@ class QueryOrder(msgspec.Struct, frozen=True, tag="query"):
 
     client_id: str
     symbol: str
+
+
+class FetchFills(msgspec.Struct, frozen=True, tag="fetch_fills"):
+    """Ask the venue for the account's trades of ``symbol`` since ``since_ms`` (its clock): it knows some we do not."""
+
+    symbol: str
+    since_ms: int
 
 
 class Resync(msgspec.Struct, frozen=True, tag="resync"):
@@ -188,8 +243,20 @@ class RequestScore(msgspec.Struct, frozen=True):
     x: bytes
 
 
-Output = Order | CancelOrder | QueryOrder | Resync | DecisionRecord | RequestScore
-JournaledInput = Start | ScoreIn | OrderReply | OrderSent | OrderUpdate | MarketInfo | AccountSnapshot | Timer | Control
-JournaledOutput = Order | CancelOrder | QueryOrder | Resync | DecisionRecord
+Output = Order | CancelOrder | QueryOrder | FetchFills | Resync | DecisionRecord | RequestScore
+JournaledInput = Start | ScoreIn | AccountInput | MarketInfo | Timer | Control
+JournaledOutput = Order | CancelOrder | QueryOrder | FetchFills | Resync | DecisionRecord
 Record = JournaledInput | JournaledOutput
-INPUT_TYPES = (Start, ScoreIn, OrderReply, OrderSent, OrderUpdate, MarketInfo, AccountSnapshot, Timer, Control)
+INPUT_TYPES = (
+    Start,
+    ScoreIn,
+    OrderReply,
+    OrderSent,
+    OrderUpdate,
+    AccountSnapshot,
+    AccountUpdate,
+    WalletChange,
+    MarketInfo,
+    Timer,
+    Control,
+)

@@ -1,6 +1,7 @@
 """Puts a trader together: venue, bundle, Triton, engine. Every check that can refuse a start is made here."""
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import Sequence
@@ -13,23 +14,30 @@ import numpy.typing as npt
 
 from features import kernel
 from features.schema import SCHEMA_ID
+from market import book_kernel
 from trader.anomaly import read_anomaly
-from trader.budget import Budget
 from trader.bundle import MODEL_FILE, Manifest, latest_version, load_manifest
 from trader.clock import Clock
 from trader.config import TraderConfig
 from trader.errors import ConnectionRefused, ModeRefused
+from trader.heartbeat import Heartbeat
 from trader.journal import Run
 from trader.live import LiveTrader
-from trader.records import Start
+from trader.records import AccountSnapshot, HeldPosition, OpenOrder, Start
 from trader.scorer import LocalScorer, TritonLane, TritonScorer
-from trader.venue import BinanceVenue, Keys
+from trader.venues import Addresses, Keys, Venue, make_venue
+from trader.watchdog import Guardian, WatchdogSettings
 
 KNOWN_ANSWER_TOLERANCE: Final = 1e-4
 
 
 class ServiceSettings(msgspec.Struct, frozen=True):
-    """Where the trader finds its services. ``rest`` None is the venue's own address."""
+    """Where the trader finds its services. ``rest`` None is the venue's own address.
+
+    ``watchdog``: "auto" starts one where the venue has no dead-man's switch, "always" and "never" say so. It cancels
+    after ``watchdog_s`` of silence. ``foreign_orders`` found open at the start are to be "keep" (left alone, counted as
+    if they fill) or "cancel".
+    """
 
     rest: str | None
     ws: str
@@ -39,6 +47,11 @@ class ServiceSettings(msgspec.Struct, frozen=True):
     home: Path
     keys: Keys
     stop_on_tape_end: bool = False
+    venue: str = "binanceusdm"
+    watchdog: str = "auto"
+    watchdog_s: float = 5.0
+    watchdog_flattens: bool = False
+    foreign_orders: str = "keep"
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -67,6 +80,7 @@ async def trade_paper(settings: ServiceSettings, config: TraderConfig) -> Summar
     """
     clock = Clock()
     kernel.warm_up()
+    book_kernel.warm_up()
     version = latest_version(settings.repository, settings.model)
     folder = settings.repository / settings.model / str(version)
     manifest = load_manifest(folder, SCHEMA_ID)
@@ -74,20 +88,36 @@ async def trade_paper(settings: ServiceSettings, config: TraderConfig) -> Summar
     lanes = await open_lanes(settings.triton, config.symbols, settings.model, version)
     scorer = TritonScorer(lanes, local, config.score_deadline_ms / 1e3, clock.now_ns)
     await check_known_answer(lanes[config.symbols[0]], manifest)
-    venue = BinanceVenue(settings.rest, settings.keys, Budget(clock.now_ns))
+    # the market may come from several addresses; the account's is the first
+    addresses = Addresses(rest=settings.rest, ws=settings.ws.split(",")[0])
+    venue, budget = make_venue(settings.venue, addresses, settings.keys, clock.now_ns)
+    guardian: Guardian | None = None
     try:
         await venue.open()
         start = msgspec.structs.replace(
-            await _start_record(venue, config, manifest, clock), anomaly=read_anomaly(folder, manifest)
+            await _start_record(venue, config, manifest, clock, settings.foreign_orders),
+            anomaly=read_anomaly(folder, manifest),
         )
+        heartbeat, guardian = await _guarded(settings, config, venue)
         trader = LiveTrader(
-            start, Run(settings.home), venue, scorer, settings.ws, clock, stop_on_tape_end=settings.stop_on_tape_end
+            start,
+            Run(settings.home),
+            venue,
+            scorer,
+            settings.ws,
+            clock,
+            stop_on_tape_end=settings.stop_on_tape_end,
+            heartbeat=heartbeat,
         )
+        guardian = None
         _stop_on_signals(trader)
         await trader.run()
     finally:
+        if guardian is not None:
+            guardian.stop()
         scorer.close()
         await venue.close()
+        await budget.close()
     return _summary(start, trader, scorer)
 
 
@@ -128,16 +158,39 @@ async def check_known_answer(lane: TritonLane, manifest: Manifest) -> None:
         )
 
 
-async def _start_record(venue: BinanceVenue, config: TraderConfig, manifest: Manifest, clock: Clock) -> Start:
+async def _guarded(
+    settings: ServiceSettings, config: TraderConfig, venue: Venue
+) -> tuple[Heartbeat | None, Guardian | None]:
+    """A watchdog that guards already, where one is wanted."""
+    if settings.watchdog == "never" or (settings.watchdog == "auto" and venue.has_dead_man):
+        return None, None
+    settings.home.mkdir(parents=True, exist_ok=True)
+    heartbeat = Heartbeat(settings.home)
+    heartbeat.beat()
+    wanted = WatchdogSettings(
+        venue=settings.venue,
+        symbols=config.symbols,
+        folder=settings.home,
+        rest=settings.rest,
+        timeout_s=settings.watchdog_s,
+        flatten=settings.watchdog_flattens,
+    )
+    guardian = Guardian(wanted, settings.keys)
+    await guardian.start()
+    return heartbeat, guardian
+
+
+async def _start_record(
+    venue: Venue, config: TraderConfig, manifest: Manifest, clock: Clock, foreign_orders: str
+) -> Start:
+    """What the account holds already is adopted; raises ModeRefused when part of it is in symbols not traded here."""
     instruments = await venue.instruments(config.symbols)
-    account = await venue.account(clock.now_ns)
-    if account.positions:
-        raise ModeRefused(
-            f"the account holds {', '.join(account.positions)} already", "close these positions, then start again"
-        )
+    found = await _foreign_orders(venue, config.symbols, foreign_orders)
+    account = await venue.account()
+    seen = {s: [f.trade_id for f in await venue.fills(s, 0)] for s in config.symbols}
     return Start(
         ts_ns=clock.now_ns(),
-        run_id=f"cs{int(time.time()):x}",
+        run_id=f"cs{int(time.time()):x}{os.getpid() & 0xFFFF:04x}",
         config=config,
         instruments=instruments,
         schema_id=SCHEMA_ID,
@@ -146,7 +199,30 @@ async def _start_record(venue: BinanceVenue, config: TraderConfig, manifest: Man
         model_sha256=manifest.sha256[MODEL_FILE],
         promoted=manifest.gate.promoted,
         balance=account.balance,
+        positions=_adopted(account, config.symbols),
+        foreign_orders=found,
+        trades_seen=seen,
     )
+
+
+async def _foreign_orders(venue: Venue, symbols: Sequence[str], what: str) -> list[OpenOrder]:
+    """Orders that were open before us: cancelled if so asked, else listed."""
+    found = await venue.open_orders(symbols)
+    if what != "cancel" or not found:
+        return found
+    for symbol in sorted({o.symbol for o in found}):
+        await venue.cancel_all(symbol)
+    return await venue.open_orders(symbols)
+
+
+def _adopted(account: AccountSnapshot, symbols: Sequence[str]) -> dict[str, HeldPosition]:
+    strangers = sorted(account.positions.keys() - set(symbols))
+    if strangers:
+        raise ModeRefused(
+            f"the account holds {', '.join(strangers)}, which this run does not trade",
+            "add them to --symbols, or close these positions",
+        )
+    return {s: HeldPosition(qty, account.entries[s]) for s, qty in account.positions.items()}
 
 
 def _stop_on_signals(trader: LiveTrader) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 import typer
@@ -13,8 +13,17 @@ from trader.config import TraderConfig, load_config
 from trader.errors import ConfigError
 
 
+class Account(NamedTuple):
+    """Which account, who guards it, and what to do with orders found in it."""
+
+    venue: str
+    watchdog: str
+    foreign_orders: str
+
+
 def trade(
     mode: Annotated[str, typer.Option(help="replay, paper or live")] = "paper",
+    venue: Annotated[str, typer.Option(help="binanceusdm, okx or bybit")] = "binanceusdm",
     symbols: Annotated[str, typer.Option(help="comma-separated, as the venue spells them")] = "",
     rest: Annotated[str, typer.Option(help="venue REST address, scheme and host only")] = "",
     ws: Annotated[str, typer.Option(help="venue WebSocket address, scheme and host only")] = "",
@@ -23,12 +32,17 @@ def trade(
     model: Annotated[str, typer.Option(help="model to score with")] = "scalper",
     home: Annotated[Path, typer.Option(help="new folder for journal and tape of this run")] = Path("var/trader"),
     config: Annotated[Path | None, typer.Option(help="TOML file with trader settings")] = None,
+    watchdog: Annotated[
+        str, typer.Option(help="auto (where the venue has no dead-man's switch), always or never")
+    ] = "auto",
+    foreign_orders: Annotated[str, typer.Option(help="orders open at the start: keep or cancel")] = "keep",
     stop_on_tape_end: Annotated[bool, typer.Option(help="end when a simulated venue's tape ends")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the run's summary as one JSON object")] = False,
 ) -> None:
     """Trade: frames in, features, Triton scores, strategy, seven risk layers, orders out; all of it journaled.
 
-    Keys come from CRYPTOSCALP_API_KEY and CRYPTOSCALP_API_SECRET. SIGUSR1 stops new risk, SIGUSR2 cancels and flattens.
+    Keys come from CRYPTOSCALP_API_KEY, CRYPTOSCALP_API_SECRET and, for OKX, CRYPTOSCALP_API_PASSWORD. SIGUSR1 stops new
+    risk, SIGUSR2 cancels and flattens.
     """
     from trader.service import refuse_live
 
@@ -43,12 +57,14 @@ def trade(
     if not rest or not ws:
         raise ConfigError("--rest and --ws are missing", "pass the addresses that `cryptoscalp simulate` prints")
     chosen = tuple(s.strip().upper() for s in symbols.split(",") if s.strip())
-    _paper(load_config(config, chosen), rest, ws, triton, repository, model, home, stop_on_tape_end, as_json)
+    account = Account(venue, watchdog, foreign_orders)
+    _paper(load_config(config, chosen), account, rest, ws, triton, repository, model, home, stop_on_tape_end, as_json)
     return None
 
 
 def _paper(
     config: TraderConfig,
+    account: Account,
     rest: str,
     ws: str,
     triton: str,
@@ -61,7 +77,7 @@ def _paper(
     import uvloop
 
     from trader.service import ServiceSettings, trade_paper
-    from trader.venue import Keys  # imports ccxt: keep it out of --help
+    from trader.venues import Keys  # imports ccxt: keep it out of --help
 
     settings = ServiceSettings(
         rest=rest,
@@ -70,8 +86,11 @@ def _paper(
         repository=repository,
         model=model,
         home=home,
-        keys=Keys(*_keys()),
+        keys=Keys(*_keys(), os.environ.get("CRYPTOSCALP_API_PASSWORD", "")),
         stop_on_tape_end=stop_on_tape_end,
+        venue=account.venue,
+        watchdog=account.watchdog,
+        foreign_orders=account.foreign_orders,
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         summary = runner.run(trade_paper(settings, config))

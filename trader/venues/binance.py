@@ -1,0 +1,411 @@
+"""The account at Binance USD-M."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+import ccxt.async_support as ccxt
+import msgspec
+import orjson
+
+from market.errors import CryptoScalpError, FrameError
+from market.instruments import Instrument
+from trader.budget import Budget, Limit
+from trader.errors import ModeRefused
+from trader.records import AccountSnapshot, AccountUpdate, OpenOrder, Order, OrderReply, OrderUpdate, WalletChange
+from trader.venues.common import (
+    MS,
+    ZERO,
+    Addresses,
+    Codes,
+    Keys,
+    NowNs,
+    Outcome,
+    Received,
+    Rest,
+    lots_of,
+    plain,
+    telling_when_sent,
+)
+
+LIMITS: Final = (
+    Limit("weight", 60_000, 2_400),
+    Limit("orders", 10_000, 300, "account"),
+    Limit("orders", 60_000, 1_200, "account"),
+)
+# -1000 is what 503 "Unknown error" carries; -1001, -1006, -1007 and -1016 leave the execution open; a duplicate id
+# (-4116) says that the order is there already
+CODES: Final = Codes(
+    unknown=frozenset({"-1000", "-1001", "-1006", "-1007", "-1016", "-4116", "503"}),
+    absent=frozenset({"-2013"}),
+)
+HEADERS: Final = (
+    ("X-MBX-USED-WEIGHT-1M", "weight", 60_000),
+    ("X-MBX-ORDER-COUNT-10S", "orders", 10_000),
+    ("X-MBX-ORDER-COUNT-1M", "orders", 60_000),
+)
+HOLD_S: Final = {429: 10, 418: 120}
+PUBLIC_WS: Final = "wss://fstream.binance.com"
+
+
+class BinanceVenue:
+    """Binance USD-M, one-way mode."""
+
+    name = "binanceusdm"
+    has_dead_man = True
+
+    def __init__(self, addresses: Addresses, keys: Keys, budget: Budget, now_ns: NowNs) -> None:
+        self._client = ccxt.binanceusdm({"apiKey": keys.api_key, "secret": keys.secret})
+        self._budget = budget
+        self._rest = Rest(self._client, addresses, budget, CODES, self._on_response)
+        self._ws = addresses.ws or PUBLIC_WS
+        self._now_ns = now_ns
+        self._instruments: dict[str, Instrument] = {}
+        self._noting: set[asyncio.Task[None]] = set()
+        self._told: dict[tuple[str, int], int] = {}
+
+    async def open(self) -> None:
+        """Connect; refuses an account in hedge mode.
+
+        Raises
+        ------
+        ConnectionRefused
+            The venue does not answer.
+        ModeRefused
+            The account is in hedge mode: orders here name no position side.
+        """
+        await self._rest.open()
+        mode = await self._rest.ask(self._client.fapiPrivateGetPositionSideDual, 30)
+        if mode.get("dualSidePosition") in (True, "true"):
+            raise ModeRefused("the account is in hedge mode", "switch it to one-way mode, then start again")
+
+    async def instruments(self, symbols: Sequence[str]) -> list[Instrument]:
+        info = await self._rest.ask(self._client.fapiPublicGetExchangeInfo, 1)
+        listed = {row["symbol"]: row for row in info["symbols"]}
+        missing = [s for s in symbols if s not in listed]
+        if missing:
+            raise CryptoScalpError(
+                f"{self._rest.where} does not list {', '.join(missing)}", "pass --symbols that it lists"
+            )
+        for symbol in symbols:
+            rates = await self._ask(self._client.fapiPrivateGetCommissionRate, {"symbol": symbol}, 20)
+            self._instruments[symbol] = parse_instrument(listed[symbol], rates)
+        return [self._instruments[s] for s in symbols]
+
+    async def account(self) -> AccountSnapshot:
+        raw = await self._rest.ask(self._client.fapiPrivateV2GetAccount, 5)
+        held = [p for p in raw["positions"] if Decimal(p["positionAmt"]) != 0]
+        return AccountSnapshot(
+            ts_ns=self._now_ns(),
+            balance=Decimal(raw["totalWalletBalance"]),
+            positions={p["symbol"]: Decimal(p["positionAmt"]) for p in held},
+            entries={p["symbol"]: Decimal(p["entryPrice"]) for p in held},
+        )
+
+    async def open_orders(self, symbols: Sequence[str]) -> list[OpenOrder]:
+        rows: list[Any] = []
+        for symbol in symbols:
+            rows += await self._ask(self._client.fapiPrivateGetOpenOrders, {"symbol": symbol}, 1)
+        return [
+            OpenOrder(
+                client_id=r["clientOrderId"],
+                symbol=r["symbol"],
+                side=_side(r["side"]),
+                qty=Decimal(r["origQty"]) - Decimal(r["executedQty"]),
+            )
+            for r in rows
+        ]
+
+    async def fills(self, symbol: str, since_ms: int) -> list[OrderUpdate]:
+        """The account's trades, oldest first, without client ids: the venue gives none here."""
+        params = {"symbol": symbol, "limit": 1000} | ({"startTime": since_ms} if since_ms else {})
+        trades = await self._ask(self._client.fapiPrivateGetUserTrades, params, 5)
+        return [trade_update(t, "", symbol, self._now_ns()) for t in trades]
+
+    async def depth_snapshot(self, symbol: str) -> bytes:
+        """The REST snapshot as raw JSON, so that the tape keeps it like any frame."""
+        return orjson.dumps(await self._ask(self._client.fapiPublicGetDepth, {"symbol": symbol, "limit": 1000}, 20))
+
+    async def volume_24h_usd(self, symbol: str) -> float:
+        return float((await self._ask(self._client.fapiPublicGetTicker24hr, {"symbol": symbol}, 1))["quoteVolume"])
+
+    async def place(self, order: Order, sent: Callable[[], None]) -> Outcome:
+        """Send ``order``; returns (outcome, code, reason). ``sent`` is called when the request is on the socket."""
+        params = order_params(order, lots_of(self._instruments, order.symbol, self.name))
+        with telling_when_sent(sent):
+            return await self._rest.act(
+                lambda: self._client.fapiPrivatePostOrder(params),
+                {"orders": 1},
+                order.reduce_only,
+                ("accepted", "rejected", "unknown"),
+            )
+
+    async def cancel(self, client_id: str, symbol: str) -> Outcome:
+        return await self._rest.act(
+            lambda: self._client.fapiPrivateDeleteOrder({"symbol": symbol, "origClientOrderId": client_id}),
+            {"weight": 1},
+            True,
+            ("cancel_accepted", "cancel_rejected", "unknown"),
+        )
+
+    async def cancel_all(self, symbol: str) -> None:
+        call = self._client.fapiPrivateDeleteAllOpenOrders
+        await self._rest.ask(lambda: call({"symbol": symbol}), 1, essential=True)
+
+    async def query(self, client_id: str, symbol: str) -> list[OrderUpdate] | OrderReply:
+        """What became of an order: its fills and state, or an "absent" reply when the venue has no such order."""
+        order = await self._rest.look(
+            lambda: self._client.fapiPrivateGetOrder({"symbol": symbol, "origClientOrderId": client_id}),
+            1,
+            client_id,
+            self._now_ns,
+        )
+        if isinstance(order, OrderReply):
+            return order
+        trades = await self._rest.look(
+            lambda: self._client.fapiPrivateGetUserTrades({"symbol": symbol, "orderId": order["orderId"]}),
+            5,
+            client_id,
+            self._now_ns,
+        )
+        return trades if isinstance(trades, OrderReply) else query_updates(order, trades, self._now_ns)
+
+    async def user_stream(self) -> "BinanceStream":
+        key = (await self._rest.ask(self._client.fapiPrivatePostListenKey, 1))["listenKey"]
+        return BinanceStream(f"{self._ws.rstrip('/')}/private/ws?listenKey={key}")
+
+    async def keep_alive(self) -> None:
+        await self._rest.ask(self._client.fapiPrivatePutListenKey, 1)
+
+    async def arm_dead_man(self, symbols: Sequence[str], countdown_ms: int) -> None:
+        """All orders of ``symbols`` are cancelled unless this is called again in ``countdown_ms`` (0 disarms)."""
+        for symbol in symbols:
+            params = {"symbol": symbol, "countdownTime": str(countdown_ms)}
+            await self._ask(self._client.fapiPrivatePostCountdownCancelAll, params, 10)
+
+    async def close(self) -> None:
+        await self._rest.close()
+
+    async def _ask(self, call: Any, params: Mapping[str, Any], weight: int) -> Any:
+        return await self._rest.ask(lambda: call(params), weight)
+
+    def _on_response(self, status: int, headers: Mapping[str, str]) -> None:
+        """Hand the venue's own counts and refusals to the budget; a count is passed on only when it has grown."""
+        if status in HOLD_S:
+            after = headers.get("Retry-After", "")
+            self._note(self._budget.hold(1_000 * int(after if after.isdigit() else HOLD_S[status])))
+        for header, what, span_ms in HEADERS:
+            used = headers.get(header, "")
+            if used.isdigit() and int(used) != self._told.get((what, span_ms)):
+                self._told[what, span_ms] = int(used)
+                self._note(self._budget.observe(what, span_ms, int(used)))
+
+    def _note(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._noting.add(task)
+        task.add_done_callback(self._noting.discard)
+
+
+class BinanceStream:
+    """The private socket of one listen key. It needs no login: events are complete once it is connected."""
+
+    ping = b""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def hello(self) -> list[bytes]:
+        return []
+
+    def receive(self, raw: bytes, ts_ns: int) -> Received:
+        event = parse_user_event(raw, ts_ns)
+        if isinstance(event, str):
+            return Received(lost=event if event == "listenKeyExpired" else "")
+        return Received(events=event)
+
+
+def order_params(order: Order, instrument: Instrument) -> dict[str, str]:
+    """The request of a new order; GTX is the venue's post-only."""
+    params = {
+        "symbol": order.symbol,
+        "side": "BUY" if order.side > 0 else "SELL",
+        "quantity": plain(instrument.qty(order.lots)),
+        "newClientOrderId": order.client_id,
+        "newOrderRespType": "ACK",
+    }
+    if order.reduce_only:
+        params["reduceOnly"] = "true"
+    if order.px_ticks is None:
+        return params | {"type": "MARKET"}
+    price = plain(instrument.px(order.px_ticks))
+    return params | {"type": "LIMIT", "price": price, "timeInForce": "GTX" if order.post_only else "GTC"}
+
+
+def parse_instrument(row: Mapping[str, Any], rates: Mapping[str, Any]) -> Instrument:
+    """Instrument from one exchangeInfo row; filters, never the row's precision fields, give tick and lot.
+
+    The most lots are those of a market order where they are fewer: exits are market orders.
+    """
+    filters = {f["filterType"]: f for f in row["filters"]}
+    lot = filters["LOT_SIZE"]
+    step = Decimal(lot["stepSize"])
+    most = min(Decimal(f["maxQty"]) for f in (lot, filters.get("MARKET_LOT_SIZE", lot)))
+    return Instrument(
+        venue="binanceusdm",
+        symbol=row["symbol"],
+        base=row["baseAsset"],
+        quote=row["quoteAsset"],
+        tick_size=Decimal(filters["PRICE_FILTER"]["tickSize"]),
+        lot_size=step,
+        min_lots=int(Decimal(lot["minQty"]) / step),
+        max_lots=int(most / step),
+        min_notional=Decimal(filters["MIN_NOTIONAL"]["notional"]),
+        maker_fee_bps=Decimal(rates["makerCommissionRate"]) * 10_000,
+        taker_fee_bps=Decimal(rates["takerCommissionRate"]) * 10_000,
+    )
+
+
+def _side(name: str) -> int:
+    return 1 if name == "BUY" else -1
+
+
+def trade_update(trade: Mapping[str, Any], client_id: str, symbol: str, ts_ns: int) -> OrderUpdate:
+    """One row of userTrades."""
+    return OrderUpdate(
+        ts_ns=ts_ns,
+        ts_event=int(trade["time"]) * MS,
+        client_id=client_id,
+        symbol=symbol,
+        side=_side(trade["side"]) if "side" in trade else 0,
+        status="PARTIALLY_FILLED",
+        cum_qty=ZERO,
+        fill_qty=Decimal(trade["qty"]),
+        fill_px=Decimal(trade["price"]),
+        fee=Decimal(trade["commission"]),
+        maker=bool(trade["maker"]),
+        trade_id=int(trade["id"]),
+    )
+
+
+def query_updates(
+    order: Mapping[str, Any], trades: Sequence[Mapping[str, Any]], now_ns: Callable[[], int]
+) -> list[OrderUpdate]:
+    """One update per trade of a queried order, then its present state."""
+    client_id, symbol, side = order["clientOrderId"], order["symbol"], _side(order["side"])
+    cum_qty = Decimal(order["executedQty"])
+    updates = [
+        msgspec.structs.replace(trade_update(t, client_id, symbol, now_ns()), side=side, cum_qty=cum_qty)
+        for t in trades
+    ]
+    state = OrderUpdate(
+        ts_ns=now_ns(),
+        ts_event=int(order["updateTime"]) * MS,
+        client_id=client_id,
+        symbol=symbol,
+        side=side,
+        status=order["status"],
+        cum_qty=cum_qty,
+        fill_qty=ZERO,
+        fill_px=ZERO,
+        fee=ZERO,
+        maker=False,
+        trade_id=0,
+    )
+    return [*updates, state]
+
+
+class _OrderEvent(msgspec.Struct, rename={"client_id": "c", "symbol": "s", "side": "S", "status": "X", "cum_qty": "z",
+                                          "fill_qty": "l", "fill_px": "L", "fee": "n", "maker": "m", "trade_id": "t",
+                                          "time_ms": "T"}):  # fmt: skip
+    client_id: str
+    symbol: str
+    side: str
+    status: str
+    cum_qty: Decimal
+    fill_qty: Decimal
+    fill_px: Decimal
+    time_ms: int
+    trade_id: int
+    maker: bool
+    fee: Decimal = ZERO
+
+
+class _Balance(msgspec.Struct, rename={"change": "bc"}):
+    change: Decimal = ZERO
+
+
+class _Position(msgspec.Struct, rename={"symbol": "s", "qty": "pa", "side": "ps"}):
+    symbol: str
+    qty: Decimal
+    side: str = "BOTH"
+
+
+class _Account(msgspec.Struct, rename={"reason": "m", "balances": "B", "positions": "P"}):
+    reason: str = ""
+    balances: tuple[_Balance, ...] = ()
+    positions: tuple[_Position, ...] = ()
+
+
+class _UserEvent(msgspec.Struct, rename={"kind": "e", "time_ms": "E", "order": "o", "account": "a"}):
+    kind: str
+    time_ms: int = 0
+    order: _OrderEvent | None = None
+    account: _Account | None = None
+
+
+class _Kind(msgspec.Struct):
+    e: str
+
+
+_kind_decoder = msgspec.json.Decoder(_Kind)
+_user_decoder = msgspec.json.Decoder(_UserEvent)
+
+
+def parse_user_event(raw: bytes, ts_ns: int) -> tuple[OrderUpdate | AccountUpdate | WalletChange, ...] | str:
+    """ORDER_TRADE_UPDATE and ACCOUNT_UPDATE as engine inputs; any other event as its name.
+
+    Raises
+    ------
+    FrameError
+        When the frame is not what the venue documents.
+    """
+    try:
+        kind = _kind_decoder.decode(raw).e
+        if kind not in ("ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE"):
+            return kind
+        event = _user_decoder.decode(raw)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise FrameError(f"user stream: {error}") from error
+    if event.order is not None:
+        return (_order_update(event.order, ts_ns),)
+    if event.account is None:
+        raise FrameError(f"user stream: {kind} without its content")
+    return _account_events(event.account, event.time_ms * MS, ts_ns)
+
+
+def _account_events(account: _Account, ts_event: int, ts_ns: int) -> tuple[AccountUpdate | WalletChange, ...]:
+    """Positions as told, and money that moved for another reason than a trade."""
+    positions = {p.symbol: p.qty for p in account.positions if p.side == "BOTH"}
+    told = AccountUpdate(ts_ns=ts_ns, ts_event=ts_event, reason=account.reason, positions=positions)
+    change = sum((b.change for b in account.balances), ZERO)
+    if account.reason == "ORDER" or change == 0:
+        return (told,)
+    return told, WalletChange(ts_ns=ts_ns, ts_event=ts_event, reason=account.reason, symbol="", change=change)
+
+
+def _order_update(o: _OrderEvent, ts_ns: int) -> OrderUpdate:
+    return OrderUpdate(
+        ts_ns=ts_ns,
+        ts_event=o.time_ms * MS,
+        client_id=o.client_id,
+        symbol=o.symbol,
+        side=_side(o.side),
+        status=o.status,
+        cum_qty=o.cum_qty,
+        fill_qty=o.fill_qty,
+        fill_px=o.fill_px,
+        fee=o.fee,
+        maker=o.maker,
+        trade_id=o.trade_id,
+    )

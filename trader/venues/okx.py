@@ -1,0 +1,430 @@
+"""The account at OKX: linear swaps in net mode, cross margin. The venue counts in contracts, we in base units."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+import ccxt.async_support as ccxt
+import msgspec
+import orjson
+
+from market.errors import CryptoScalpError, FrameError
+from market.instruments import Instrument
+from trader.budget import Budget, Limit
+from trader.errors import ModeRefused
+from trader.records import AccountSnapshot, AccountUpdate, OpenOrder, Order, OrderReply, OrderUpdate
+from trader.venues.common import (
+    MS,
+    ZERO,
+    Addresses,
+    Codes,
+    Keys,
+    NowNs,
+    Outcome,
+    Received,
+    Rest,
+    lots_of,
+    number,
+    plain,
+    telling_when_sent,
+    trade_number,
+)
+
+# the venue limits each endpoint; the tightest ones stand for all
+LIMITS: Final = (
+    Limit("weight", 2_000, 20),
+    Limit("orders", 2_000, 60, "account"),
+    Limit("cancels", 2_000, 60, "account"),
+)
+# 50001 unavailable, 50004 timed out ("does not mean that the request failed"), 50013 busy, 50026 system error; 51016
+# duplicate client id
+CODES: Final = Codes(unknown=frozenset({"50001", "50004", "50013", "50026", "51016"}), absent=frozenset({"51603"}))
+PUBLIC_WS: Final = "wss://ws.okx.com:8443"
+PATH: Final = "/ws/v5/private"
+DEAD_MAN_S: Final = (10, 120)
+STATES: Final = {
+    "live": "NEW",
+    "partially_filled": "PARTIALLY_FILLED",
+    "filled": "FILLED",
+    "canceled": "CANCELED",
+    "mmp_canceled": "CANCELED",
+}
+BATCH: Final = 20
+
+
+class OkxVenue:
+    """OKX swaps. Its answers to orders only acknowledge: the stream confirms."""
+
+    name = "okx"
+    has_dead_man = True
+
+    def __init__(self, addresses: Addresses, keys: Keys, budget: Budget, now_ns: NowNs) -> None:
+        self._client = ccxt.okx({"apiKey": keys.api_key, "secret": keys.secret, "password": keys.password})
+        self._rest = Rest(self._client, addresses, budget, CODES, lambda *_: None)
+        self._ws = addresses.ws or PUBLIC_WS
+        self._keys = keys
+        self._now_ns = now_ns
+        self._instruments: dict[str, Instrument] = {}
+        self._contracts: dict[str, Decimal] = {}
+        self._quote = "USDT"
+
+    async def open(self) -> None:
+        """Connect; refuses an account in long/short mode.
+
+        Raises
+        ------
+        ConnectionRefused
+            The venue does not answer.
+        ModeRefused
+            The account is in long/short mode: orders here name no position side.
+        """
+        await self._rest.open()
+        config = (await self._rest.ask(self._client.privateGetAccountConfig, 1))["data"][0]
+        if config.get("posMode") == "long_short_mode":
+            raise ModeRefused("the account is in long/short mode", "switch it to net mode, then start again")
+
+    async def instruments(self, symbols: Sequence[str]) -> list[Instrument]:
+        found = (await self._ask(self._client.publicGetPublicInstruments, {"instType": "SWAP"}))["data"]
+        listed = {row["instId"]: row for row in found}
+        for symbol in symbols:
+            row = listed.get(symbol)
+            if row is None or row["ctType"] != "linear":
+                raise CryptoScalpError(
+                    f"{self._rest.where} lists no linear swap {symbol}", "pass --symbols that it lists"
+                )
+            family = {"instType": "SWAP", "instFamily": row["instFamily"]}
+            rates = (await self._ask(self._client.privateGetAccountTradeFee, family))["data"][0]
+            self._instruments[symbol] = parse_instrument(row, rates)
+            self._contracts[symbol] = contract_size(row)
+            self._quote = row["settleCcy"]
+        return [self._instruments[s] for s in symbols]
+
+    async def account(self) -> AccountSnapshot:
+        balance = (await self._ask(self._client.privateGetAccountBalance, {"ccy": self._quote}))["data"][0]
+        rows = (await self._ask(self._client.privateGetAccountPositions, {"instType": "SWAP"}))["data"]
+        held = [r for r in rows if number(r["pos"]) != 0]
+        return AccountSnapshot(
+            ts_ns=self._now_ns(),
+            balance=sum((number(d["cashBal"]) for d in balance["details"] if d["ccy"] == self._quote), ZERO),
+            positions={r["instId"]: self._qty(r["instId"], r["pos"]) for r in held},
+            entries={r["instId"]: number(r["avgPx"]) for r in held},
+        )
+
+    async def open_orders(self, symbols: Sequence[str]) -> list[OpenOrder]:
+        rows: list[Any] = []
+        for symbol in symbols:
+            rows += await self._pending(symbol)
+        return [
+            OpenOrder(
+                client_id=client_id_of(r),
+                symbol=r["instId"],
+                side=_side(r["side"]),
+                qty=self._qty(r["instId"], r["sz"]) - self._qty(r["instId"], r["accFillSz"]),
+            )
+            for r in rows
+        ]
+
+    async def fills(self, symbol: str, since_ms: int) -> list[OrderUpdate]:
+        """The account's trades of the last three days, oldest first."""
+        params = {"instType": "SWAP", "instId": symbol} | ({"begin": str(since_ms)} if since_ms else {})
+        return self._trades((await self._ask(self._client.privateGetTradeFills, params))["data"])
+
+    async def depth_snapshot(self, symbol: str) -> bytes:
+        """400 levels as raw JSON."""
+        return orjson.dumps(await self._ask(self._client.publicGetMarketBooks, {"instId": symbol, "sz": "400"}))
+
+    async def volume_24h_usd(self, symbol: str) -> float:
+        """``volCcy24h`` of a swap is in base units."""
+        row = (await self._ask(self._client.publicGetMarketTicker, {"instId": symbol}))["data"][0]
+        return float(row["volCcy24h"]) * float(row["last"])
+
+    async def place(self, order: Order, sent: Callable[[], None]) -> Outcome:
+        """Send ``order``; "acknowledged" when the venue took it in. ``sent`` is called when it is on the socket."""
+        instrument = lots_of(self._instruments, order.symbol, self.name)
+        params = order_params(order, instrument, self._contracts[order.symbol])
+        with telling_when_sent(sent):
+            return await self._rest.act(
+                lambda: self._client.privatePostTradeOrder(params),
+                {"orders": 1},
+                order.reduce_only,
+                ("acknowledged", "rejected", "unknown"),
+            )
+
+    async def cancel(self, client_id: str, symbol: str) -> Outcome:
+        return await self._rest.act(
+            lambda: self._client.privatePostTradeCancelOrder({"instId": symbol, "clOrdId": client_id}),
+            {"cancels": 1},
+            True,
+            ("cancel_accepted", "cancel_rejected", "unknown"),
+        )
+
+    async def cancel_all(self, symbol: str) -> None:
+        """There is no such call for swaps: list, then cancel in batches."""
+        ids = [{"instId": symbol, "ordId": r["ordId"]} for r in await self._pending(symbol, essential=True)]
+        call = self._client.privatePostTradeCancelBatchOrders
+        for at in range(0, len(ids), BATCH):
+            await self._rest.ask(lambda at=at: call(ids[at : at + BATCH]), 1, essential=True)  # type: ignore[misc]
+
+    async def query(self, client_id: str, symbol: str) -> list[OrderUpdate] | OrderReply:
+        """What became of an order: its fills and state, or an "absent" reply when the venue has no such order."""
+        ids = {"instId": symbol, "clOrdId": client_id}
+        found = await self._rest.look(lambda: self._client.privateGetTradeOrder(ids), 1, client_id, self._now_ns)
+        if isinstance(found, OrderReply):
+            return found
+        order = found["data"][0]
+        wanted = {"instType": "SWAP", "instId": symbol, "ordId": order["ordId"]}
+        trades = await self._rest.look(lambda: self._client.privateGetTradeFills(wanted), 1, client_id, self._now_ns)
+        if isinstance(trades, OrderReply):
+            return trades
+        state = order_update(order, self._contracts[symbol], ZERO, self._now_ns())
+        state = msgspec.structs.replace(state, fill_qty=ZERO, fill_px=ZERO, fee=ZERO, trade_id=0)
+        return [msgspec.structs.replace(t, client_id=state.client_id) for t in self._trades(trades["data"])] + [state]
+
+    async def user_stream(self) -> "OkxStream":
+        return OkxStream(f"{self._ws.rstrip('/')}{PATH}", self._keys, self._contracts, self._venue_s)
+
+    async def keep_alive(self) -> None:
+        """Nothing to extend: the stream lives by its pings."""
+
+    async def arm_dead_man(self, symbols: Sequence[str], countdown_ms: int) -> None:
+        """All orders of the account are cancelled unless this is called again in the countdown (0 disarms).
+
+        The venue takes 10 to 120 whole seconds, and covers the account rather than ``symbols``.
+        """
+        fewest, most = DEAD_MAN_S
+        timeout_s = min(max(-(-countdown_ms // 1_000), fewest), most) if countdown_ms else 0
+        await self._ask(self._client.privatePostTradeCancelAllAfter, {"timeOut": str(timeout_s)})
+
+    async def close(self) -> None:
+        await self._rest.close()
+
+    async def _pending(self, symbol: str, essential: bool = False) -> list[Any]:
+        params = {"instType": "SWAP", "instId": symbol}
+        call = self._client.privateGetTradeOrdersPending
+        rows: list[Any] = (await self._rest.ask(lambda: call(params), 1, essential))["data"]
+        return rows
+
+    async def _ask(self, call: Any, params: Mapping[str, Any]) -> Any:
+        return await self._rest.ask(lambda: call(params), 1)
+
+    def _qty(self, symbol: str, contracts: str) -> Decimal:
+        """Base units; of a symbol that is not traded here the number of contracts, which no ledger agrees with."""
+        return number(contracts) * self._contracts.get(symbol, Decimal(1))
+
+    def _trades(self, rows: Sequence[Mapping[str, Any]]) -> list[OrderUpdate]:
+        known = [r for r in rows if r["instId"] in self._contracts]
+        return [trade_update(r, self._contracts[r["instId"]], self._now_ns()) for r in reversed(known)]
+
+    def _venue_s(self) -> int:
+        """The venue's clock: ours less the offset that ccxt learned."""
+        return (self._now_ns() // MS - int(self._client.options["timeDifference"])) // 1_000
+
+
+class OkxStream:
+    """Login, then orders, positions and account; complete once the orders subscription is confirmed."""
+
+    ping = b"ping"
+
+    def __init__(self, url: str, keys: Keys, contracts: Mapping[str, Decimal], venue_s: Callable[[], int]) -> None:
+        self.url = url
+        self._keys = keys
+        self._contracts = contracts
+        self._venue_s = venue_s
+        self._fees: dict[str, Decimal] = {}
+
+    def hello(self) -> list[bytes]:
+        return [login(self._keys, self._venue_s())]
+
+    def receive(self, raw: bytes, ts_ns: int) -> Received:
+        if raw == b"pong":
+            return Received()
+        try:
+            frame = _decoder.decode(raw)
+            if frame.event:
+                return self._on_event(frame)
+            return Received(events=self._on_data(frame, ts_ns))
+        except (msgspec.DecodeError, msgspec.ValidationError, ArithmeticError) as error:
+            raise FrameError(f"user stream: {error}") from error
+
+    def _on_event(self, frame: "_Frame") -> Received:
+        match frame.event:
+            case "login":
+                return Received(send=(SUBSCRIBE,))
+            case "subscribe":
+                return Received(ready=frame.arg is not None and frame.arg.channel == "orders")
+            case "error" | "notice":
+                return Received(lost=f"{frame.event} {frame.code} {frame.msg}")
+        return Received()
+
+    def _on_data(self, frame: "_Frame", ts_ns: int) -> tuple[OrderUpdate | AccountUpdate, ...]:
+        channel = frame.arg.channel if frame.arg is not None else ""
+        if channel == "orders":
+            rows = [msgspec.json.decode(row, type=_Order) for row in frame.data]
+            return tuple(self._on_order(row, ts_ns) for row in rows if row.instId in self._contracts)
+        if channel == "positions" and frame.data:
+            held = [msgspec.json.decode(row, type=_Position) for row in frame.data]
+            qty = {p.instId: number(p.pos) * self._contracts.get(p.instId, Decimal(1)) for p in held}
+            ts_event = max(int(p.uTime or 0) for p in held) * MS
+            return (AccountUpdate(ts_ns=ts_ns, ts_event=ts_event, reason="positions", positions=qty),)
+        return ()
+
+    def _on_order(self, row: "_Order", ts_ns: int) -> OrderUpdate:
+        """Fees are told per fill, or else as the order's sum so far."""
+        before = self._fees.get(row.ordId, ZERO)
+        self._fees[row.ordId] = total = number(row.fee)
+        if row.state in ("filled", "canceled", "mmp_canceled"):
+            del self._fees[row.ordId]
+        fee = -number(row.fillFee) if row.fillFee else before - total
+        return order_update(msgspec.structs.asdict(row), self._contracts[row.instId], fee, ts_ns)
+
+
+def login(keys: Keys, venue_s: int) -> bytes:
+    """The login request at the venue's time."""
+    signed = hmac.new(keys.secret.encode(), f"{venue_s}GET/users/self/verify".encode(), hashlib.sha256).digest()
+    row = {
+        "apiKey": keys.api_key,
+        "passphrase": keys.password,
+        "timestamp": str(venue_s),
+        "sign": base64.b64encode(signed).decode(),
+    }
+    return orjson.dumps({"op": "login", "args": [row]})
+
+
+SUBSCRIBE: Final = orjson.dumps(
+    {
+        "op": "subscribe",
+        "args": [
+            {"channel": "positions", "instType": "SWAP"},
+            {"channel": "account"},
+            {"channel": "orders", "instType": "SWAP"},
+        ],
+    }
+)
+
+
+class _Arg(msgspec.Struct):
+    channel: str = ""
+
+
+class _Frame(msgspec.Struct):
+    event: str = ""
+    code: str = ""
+    msg: str = ""
+    arg: _Arg | None = None
+    data: tuple[msgspec.Raw, ...] = ()
+
+
+class _Order(msgspec.Struct):
+    instId: str
+    ordId: str
+    side: str
+    state: str
+    sz: str
+    accFillSz: str
+    uTime: str
+    clOrdId: str = ""
+    category: str = "normal"
+    fillPx: str = ""
+    fillSz: str = ""
+    fillTime: str = ""
+    tradeId: str = ""
+    execType: str = ""
+    fee: str = ""
+    fillFee: str = ""
+
+
+class _Position(msgspec.Struct):
+    instId: str
+    pos: str
+    uTime: str = ""
+
+
+_decoder = msgspec.json.Decoder(_Frame)
+
+
+def _side(name: str) -> int:
+    return 1 if name == "buy" else -1
+
+
+def client_id_of(row: Mapping[str, Any]) -> str:
+    """The client's id; orders of the venue (liquidation, ADL) and of people have none and get category and number."""
+    return str(row["clOrdId"] or f"{row.get('category', 'order')}-{row['ordId']}")
+
+
+def contract_size(row: Mapping[str, Any]) -> Decimal:
+    """Base units of one contract."""
+    return Decimal(row["ctVal"]) * Decimal(row["ctMult"] or 1)
+
+
+def parse_instrument(row: Mapping[str, Any], rates: Mapping[str, Any]) -> Instrument:
+    """Instrument of a linear swap: its lot is ``lotSz`` contracts. Fees are stated as what the account receives."""
+    lot, size = Decimal(row["lotSz"]), contract_size(row)
+    maker, taker = (number(rates.get(f"{kind}U") or rates[kind]) for kind in ("maker", "taker"))
+    return Instrument(
+        venue="okx",
+        symbol=row["instId"],
+        base=row["ctValCcy"],
+        quote=row["settleCcy"],
+        tick_size=Decimal(row["tickSz"]),
+        lot_size=lot * size,
+        min_lots=int(Decimal(row["minSz"]) / lot),
+        max_lots=int(min(Decimal(row["maxLmtSz"]), Decimal(row["maxMktSz"])) / lot),
+        min_notional=ZERO,
+        maker_fee_bps=-maker * 10_000,
+        taker_fee_bps=-taker * 10_000,
+    )
+
+
+def order_params(order: Order, instrument: Instrument, contract: Decimal) -> dict[str, Any]:
+    """The request of a new order, sized in contracts."""
+    params: dict[str, Any] = {
+        "instId": order.symbol,
+        "tdMode": "cross",
+        "side": "buy" if order.side > 0 else "sell",
+        "sz": plain(instrument.qty(order.lots) / contract),
+        "clOrdId": order.client_id,
+    }
+    if order.reduce_only:
+        params["reduceOnly"] = True
+    if order.px_ticks is None:
+        return params | {"ordType": "market"}
+    return params | {"ordType": "post_only" if order.post_only else "limit", "px": plain(instrument.px(order.px_ticks))}
+
+
+def order_update(row: Mapping[str, Any], contract: Decimal, fee: Decimal, ts_ns: int) -> OrderUpdate:
+    """An order as stream and query tell it, with its last fill."""
+    return OrderUpdate(
+        ts_ns=ts_ns,
+        ts_event=int(row.get("fillTime") or row["uTime"] or 0) * MS,
+        client_id=client_id_of(row),
+        symbol=row["instId"],
+        side=_side(row["side"]),
+        status=STATES.get(row["state"], row["state"]),
+        cum_qty=number(row["accFillSz"]) * contract,
+        fill_qty=number(row.get("fillSz", "")) * contract,
+        fill_px=number(row.get("fillPx", "")),
+        fee=fee,
+        maker=row.get("execType") == "M",
+        trade_id=trade_number(row.get("tradeId") or "0"),
+    )
+
+
+def trade_update(row: Mapping[str, Any], contract: Decimal, ts_ns: int) -> OrderUpdate:
+    """One row of the account's fills."""
+    return OrderUpdate(
+        ts_ns=ts_ns,
+        ts_event=int(row["ts"]) * MS,
+        client_id=client_id_of(row),
+        symbol=row["instId"],
+        side=_side(row["side"]),
+        status="PARTIALLY_FILLED",
+        cum_qty=ZERO,
+        fill_qty=number(row["fillSz"]) * contract,
+        fill_px=number(row["fillPx"]),
+        fee=-number(row["fee"]),
+        maker=row.get("execType") == "M",
+        trade_id=trade_number(row["tradeId"]),
+    )
