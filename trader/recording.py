@@ -92,11 +92,12 @@ class Capture:
         loop = asyncio.get_running_loop()
         for sign in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(sign, self._stopping.set)
-        tasks = [loop.create_task(work) for work in (self.feed.run(), self._resnapshot(), self._tell(progress))]
+        ends = [loop.create_task(self.feed.run()), loop.create_task(self._stopping.wait())]
+        tasks = [*ends, *(loop.create_task(work) for work in (self._resnapshot(), self._tell(progress)))]
         try:
-            await asyncio.wait_for(self._stopping.wait(), self.settings.seconds or None)
-        except TimeoutError:
-            pass
+            await asyncio.wait(ends, timeout=self.settings.seconds or None, return_when=asyncio.FIRST_COMPLETED)
+            if ends[0].done():
+                ends[0].result()  # a feed ends by a bug alone
         finally:
             for task in (*tasks, *self._asking):
                 task.cancel()

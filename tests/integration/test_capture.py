@@ -1,5 +1,6 @@
 """The capture command against simulated exchanges: whole tapes, told faults, nothing lost to a crash."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -9,9 +10,11 @@ import time
 import urllib.request
 
 import pytest
+from aiohttp import web
 
 from infra.processes import start
 from market.simulator.generator import generate
+from market.simulator.hub import text_frame
 from market.tape import find_tapes, merge
 from market.tape_stats import tape_stats
 from trader.feed import FeedSettings
@@ -185,3 +188,58 @@ async def test_planned_reconnects_under_load_leave_no_trace_on_the_tape(venue, t
     assert report["disconnects"] == 0 and set(report["gaps"].values()) == {0}
     assert stats.chain_breaks == stats.crossed == stats.trade_ids_duplicate == stats.trade_ids_missing == 0
     assert stats.book_vs_ticker.differing == 0 and stats.depth_applied > 200
+
+
+@contextlib.asynccontextmanager
+async def bursting(count):
+    """A Binance market server that sends ``count`` depth frames as fast as the socket takes them, then the end."""
+    levels = ",".join(f'["{100 + n}.5","{n}.125"]' for n in range(8))
+    head = '{"stream":"xusdt@depth@0ms","data":{"e":"depthUpdate","E":1700000000000,"T":1700000000000,"s":"XUSDT",'
+
+    def text(n):
+        return (head + f'"U":{n},"u":{n},"pu":{n - 1},"b":[["99.5","{n}"]],"a":[{levels}]}}}}').encode()
+
+    blob = b"".join(text_frame(text(n)) for n in range(1, count + 1))
+
+    async def stream(request):
+        ws = web.WebSocketResponse(compress=False)
+        await ws.prepare(request)
+        if request.path.startswith("/public"):
+            await asyncio.sleep(0.3)
+            for start_at in range(0, len(blob), 1 << 18):
+                request.transport.write(blob[start_at : start_at + (1 << 18)])
+                while request.transport.get_write_buffer_size() > 1 << 20:
+                    await asyncio.sleep(0)
+            await ws.close(message=b"tape ended")
+        async for _ in ws:
+            pass
+        return ws
+
+    async def depth(_request):
+        return web.json_response({"lastUpdateId": 1, "bids": [["99.5", "1"]], "asks": [["100.5", "1"]]})
+
+    app = web.Application()
+    app.add_routes([web.get("/fapi/v1/depth", depth), web.get("/{path:.*}", stream)])
+    runner = web.AppRunner(app, shutdown_timeout=0.2)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("check", [True, False])
+async def test_a_burst_is_recorded_whole_at_full_speed(check, tmp_path, record_property):
+    count = 100_000
+    async with bursting(count) as host:
+        at = {"rest": f"http://{host}", "ws": (f"ws://{host}",), "venue": "binanceusdm", "symbols": ("XUSDT",)}
+        report = await record(CaptureSettings(out=tmp_path, check=check, snapshot_s=0, **at))
+    stamps = [frame.recv_ns for frame in merge(find_tapes(tmp_path)) if b'"depthUpdate"' in frame.raw]
+    rate = count / (stamps[-1] - stamps[0]) * 1e9
+    record_property("frames_per_s", rate)
+    print(f"check={check}: {rate:,.0f} frames/s")
+    assert len(stamps) == count
+    assert stamps == sorted(stamps)
+    assert report["gaps"] == {"XUSDT": 0} if check else "gaps" not in report
+    assert rate > (2_000 if check else 10_000)

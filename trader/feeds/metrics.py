@@ -12,6 +12,7 @@
     cryptoscalp_silences_total                      streams that fell silent
     cryptoscalp_duplicates_dropped_total{link}      second copies while two sockets ran
     cryptoscalp_clock_skew_ms{symbol,stream,stat}   receive minus event time, min and median of the last window
+    cryptoscalp_recv_lag_ms{symbol,stream}          median above the least: queueing, whatever the clocks say
     cryptoscalp_recorder_waiting                    frames received and not yet handed to the disk
 """
 
@@ -62,11 +63,12 @@ class FeedMetrics(Collector):
         skews = GaugeMetricFamily(
             "cryptoscalp_clock_skew_ms", "receive minus event time", labels=("symbol", "stream", "stat")
         )
+        lags = GaugeMetricFamily("cryptoscalp_recv_lag_ms", "median skew above the least", labels=("symbol", "stream"))
         for stream, skew in list(self._feed.skew.items()):
             skews.add_metric((stream.symbol, stream.kind, "min"), skew.min_ms)
             skews.add_metric((stream.symbol, stream.kind, "median"), skew.median_ms)
-        yield frames
-        yield skews
+            lags.add_metric((stream.symbol, stream.kind), skew.median_ms - skew.min_ms)
+        yield from (frames, skews, lags)
 
     def _books(self) -> Iterator[Metric]:
         gaps = CounterMetricFamily("cryptoscalp_sequence_gaps", "broken depth sequences", labels=("symbol",))
