@@ -9,16 +9,19 @@ import pytest
 
 from market.events import Depth
 from market.instruments import btcusdt_example
-from market.simulator.errors import Reason
+from market.simulator.errors import Reason, Reject
 from market.simulator.okx_auth import ApiError, Credentials, Login, check_login, check_request, credentials_of
 from market.simulator.okx_candles import MINUTE_NS, Candle, merged, minutes_of
 from market.simulator.okx_contracts import contract_of, inst_id, renamed_frames
+from market.simulator.okx_exchange import OkxExchange
 from market.simulator.okx_face import CODES
 from market.simulator.okx_hub import BookChain
 from market.simulator.okx_limits import Limits
 from market.simulator.okx_messages import delta_rows, plain_size
 from market.simulator.okx_rest import envelope, parse
+from market.simulator.orders import BUY, OrderRequest, Tif
 from market.tape import Frame
+from tests.market.simulator import cases
 
 KEYS = Credentials("the-key", "the-secret", "the-phrase")
 NOW_S = 1_700_000_000.0
@@ -152,6 +155,50 @@ def test_a_reset_restarts_the_numbers_once():
     chain.last_id, chain.resets = 1_000, True
     assert chain.advance(delta(1_001, 1_005, 1_000)) == (1_000, 10)
     assert chain.advance(delta(1_006, 1_008, 1_005)) == (10, 13)
+
+
+def exchange_with(report):
+    exchange = OkxExchange([cases.instrument()], D(10_000), 20, report)
+    exchange.on_event(cases.snapshot(100, [(1000, 500)], [(1001, 500)]))
+    return exchange
+
+
+def ends(exchange):
+    return [(order.client_id, order.status.value, exchange.source_of(order)) for order in exchange.orders.values()]
+
+
+def request(name, px, tif, qty="1"):
+    return OrderRequest(cases.SYMBOL, BUY, D(qty), D(px), tif, False, name)
+
+
+def test_dead_mans_switch_says_why_orders_ended():
+    exchange = exchange_with(lambda report: None)
+    exchange.emit = lambda report: exchange.source_of(report.order)
+    exchange.place(request("a", "99.0", Tif.GTC))
+    exchange.arm(None, 1_000)
+    exchange.expire(999)
+    assert ends(exchange) == [("a", "NEW", "")]
+    exchange.expire(1_000)
+    assert ends(exchange) == [("a", "CANCELED", "20")]
+
+
+@pytest.mark.parametrize(
+    ("px", "tif", "end"),
+    [
+        ("100.1", Tif.POST, ("CANCELED", "31")),
+        ("99.0", Tif.IOC, ("EXPIRED", "14")),
+        ("99.0", Tif.FOK, ("CANCELED", "13")),
+        ("99.0", Tif.POST, ("NEW", "")),
+    ],
+)
+def test_what_cannot_stand_is_accepted_then_cancelled(px, tif, end):
+    reports = []
+    exchange = exchange_with(lambda report: reports.append(report.execution.value))
+    exchange.place(request("a", px, tif))
+    assert ends(exchange) == [("a", *end)]
+    assert reports[0] == "NEW"
+    with pytest.raises(Reject, match="in use"):
+        exchange.place(request("a", "99.0", Tif.GTC))
 
 
 def test_candles_join_into_wider_ones():
