@@ -189,7 +189,8 @@ def _batch(call: Call) -> Call:
     def handle(face: "BybitFace", params: dict[str, Any]) -> Json:
         check_linear(params)
         entries = params.get("request")
-        if not isinstance(entries, list) or not 0 < len(entries) <= MAX_BATCH:
+        is_batch = isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
+        if not isinstance(entries, list) or not is_batch or not 0 < len(entries) <= MAX_BATCH:
             raise BybitError(10001, f"params error: request needs 1 to {MAX_BATCH} orders")
         rows, codes = zip(*(_one(face, call, entry | {"category": "linear"}) for entry in entries), strict=True)
         return {"list": list(rows), "retExtInfo": {"list": list(codes)}}

@@ -1,10 +1,15 @@
 """Orders the way Bybit takes them: acknowledgements, cancellations in place of refusals, modes, conditional orders."""
 
+from contextlib import suppress
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from market.events import Mark
 from market.simulator import bybit_account, bybit_orders, bybit_queries
 from market.simulator.bybit_auth import BybitError
+from market.simulator.bybit_rest import ROUTES
 from market.simulator.errors import Reason, Reject
 from tests.market.simulator.bybit_case import face, order, user
 from tests.market.simulator.cases import MS, SYMBOL, delta, trade
@@ -264,6 +269,33 @@ def test_funding_is_told_among_the_executions():
     assert bybit_queries.executions(made, AT | {"execType": "Funding"})["list"] == [paid]
     before, after = (row["coin"][0]["walletBalance"] for row in rows(mine, "wallet"))
     assert round(float(after) - float(before), 8) == 0.02
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["1", "-1", "0", "99"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+FIELDS = (
+    "symbol", "side", "orderType", "qty", "price", "timeInForce", "reduceOnly", "orderLinkId", "positionIdx", "orderId",
+    "triggerPrice", "triggerDirection", "triggerBy", "takeProfit", "stopLoss", "trailingStop", "tpslMode", "tpSize",
+    "buyLeverage", "sellLeverage", "mode", "request", "limit", "cursor", "settleCoin", "interval", "startTime",
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(ROUTES)), st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=4))
+def test_whatever_is_sent_is_answered_or_refused(key, changes):
+    made = face()
+    bybit_orders.place(made, order(orderType="Market"))
+    with suppress(BybitError, Reject):
+        ROUTES[key].handler(made, order() | changes)
+    assert abs(made.exchange.account.positions[SYMBOL].lots) <= 6_600, "no more than the book ever showed"
 
 
 def test_the_dead_mans_switch_is_refused():
