@@ -10,7 +10,17 @@ from market.simulator.orders import BUY, LEG_SIDE, Leg, Order
 
 ZERO = Decimal(0)
 BPS = Decimal(10_000)
+CENT = Decimal("0.00000001")
 HEDGE_LEGS = (Leg.LONG, Leg.SHORT)
+
+
+def booked(amount: Decimal) -> Decimal:
+    """Quote units as a venue books them, to eight decimals: a wallet is the sum of what was reported.
+
+    >>> booked(Decimal("0.123456785")), booked(Decimal(3))
+    (Decimal('0.12345678'), Decimal('3.00000000'))
+    """
+    return amount.quantize(CENT)
 
 
 class Position(msgspec.Struct):
@@ -31,10 +41,11 @@ class Position(msgspec.Struct):
     def fill(self, instrument: Instrument, side: int, px: Decimal, lots: int) -> Decimal:
         """Book an execution; the profit it realised, before fees."""
         closed = min(lots, abs(self.lots)) if self.lots * side < 0 else 0
-        pnl = (px - self.entry_px) * instrument.qty(closed) * (1 if self.lots > 0 else -1) if closed else ZERO
+        sign = 1 if self.lots > 0 else -1
+        pnl = booked((px - self.entry_px) * instrument.qty(closed) * sign) if closed else ZERO
         opened, kept = lots - closed, abs(self.lots) - closed
         if closed:
-            self.margin = self.margin * kept / (kept + closed)
+            self.margin = booked(self.margin * kept / (kept + closed))
         if opened:
             self.entry_px = (self.entry_px * kept + px * opened) / (kept + opened)
         self.lots += side * lots
@@ -96,9 +107,9 @@ class Account:
         opened = lots if position.lots * side >= 0 else max(0, lots - before)
         pnl = position.fill(instrument, side, px, lots)
         if self.is_isolated[symbol]:
-            position.margin += px * instrument.qty(opened) / self.leverage[symbol]
+            position.margin += booked(px * instrument.qty(opened) / self.leverage[symbol])
         fee_bps = (instrument.maker_fee_bps if is_maker else instrument.taker_fee_bps) + extra_fee_bps
-        fee = px * instrument.qty(lots) * fee_bps / BPS
+        fee = booked(px * instrument.qty(lots) * fee_bps / BPS)
         self.wallet += pnl - fee
         self.fees_paid += fee
         position.updated_ns = now_ns
@@ -107,7 +118,7 @@ class Account:
     def fund(self, symbol: str, rate: Decimal, mark_px: Decimal, leg: Leg = Leg.NET) -> Decimal:
         """Settle funding: longs pay a positive rate. The amount paid (negative when received)."""
         position = self.position(symbol, leg)
-        paid = self.instruments[symbol].qty(position.lots) * mark_px * rate
+        paid = booked(self.instruments[symbol].qty(position.lots) * mark_px * rate)
         self.wallet -= paid
         self.funding_paid += paid
         if self.is_isolated[symbol]:

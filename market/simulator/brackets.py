@@ -25,7 +25,7 @@ def steps(rows: tuple[tuple[int, str, int], ...]) -> tuple[Bracket, ...]:
     """Brackets of (cap, maintenance rate, leverage) rows, smallest first.
 
     >>> [str(bracket.cum) for bracket in steps(((100, "0.01", 50), (1000, "0.02", 20)))]
-    ['0', '1.00']
+    ['0.00', '1.00']
     """
     found: list[Bracket] = []
     floor, rate, cum = ZERO, ZERO, ZERO
