@@ -9,10 +9,15 @@ PRIVATE = ("order", "execution", "position", "wallet")
 
 
 class BybitHub(Hub):
-    """Knows which topics of a symbol are listened to. ``before_flush`` lets timed topics be sent."""
+    """Knows which topics of a symbol are listened to. ``before_flush`` lets timed topics be sent.
 
-    def __init__(self) -> None:
+    Account messages take ``account_delay_s`` to their reader, so that the acknowledgement of a request comes first, as
+    it does on the venue: it says that the request was taken, the order stream says what became of it.
+    """
+
+    def __init__(self, account_delay_s: float = 0.0) -> None:
         super().__init__()
+        self.account_delay_s = account_delay_s
         self.before_flush: Callable[[], None] = lambda: None
         self.on_reset: Callable[[str], None] = lambda _symbol: None
         self._topics: dict[str, Counter[Topic]] = defaultdict(Counter)
@@ -53,4 +58,6 @@ class BybitHub(Hub):
     def flush(self) -> None:
         """Write out everything queued."""
         self.before_flush()
+        for socket in self._dirty & self.users:
+            socket.flush(self.account_delay_s)
         super().flush()

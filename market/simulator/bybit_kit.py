@@ -101,7 +101,7 @@ def build(options: Options, session: Session) -> BybitFace:
     else:
         listed = scan.instruments(session.files, fees)
     exchange = BybitExchange(listed, options.wallet, options.leverage, lambda _report: None)
-    hub = BybitHub()
+    hub = BybitHub(account_delay_s=options.latency_ms / 1000 / options.speed)
     player = Player(session_frames(session), exchange, hub, options.speed, int(options.latency_ms * 1e6), source)
     return BybitFace(exchange, player, hub, credentials_of(options.seed))
 

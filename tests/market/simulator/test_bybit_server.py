@@ -149,6 +149,20 @@ async def test_an_order_may_stand_though_its_answer_said_otherwise(server):
         assert int(headers["X-Bapi-Limit-Status"]) < 10
 
 
+async def test_the_acknowledgement_comes_before_the_stream_says_what_became_of_the_order(tape):
+    with running("--venue", "bybit", "--tape", tape, "--latency-ms", 150) as (ready, _):
+        async with aiohttp.ClientSession() as session, session.ws_connect(f"{ready['ws']}/v5/private") as ws:
+            await log_in(ws, ready)
+            await ws.send_json({"op": "subscribe", "args": ["order"]})
+            await ws.receive_json()
+            told = asyncio.ensure_future(ws.receive_json(timeout=5))
+            would_take = ORDER | {"price": "100.1", "timeInForce": "PostOnly"}
+            _, _, answer = await post(session, ready, "/v5/order/create", would_take)
+            assert (answer["retCode"], told.done()) == (0, False)
+            order = (await told)["data"][0]
+            assert (order["orderId"], order["orderStatus"]) == (answer["result"]["orderId"], "Cancelled")
+
+
 async def test_a_venue_clock_that_is_off_refuses_signatures(fresh):
     async with aiohttp.ClientSession() as session:
         await plant(session, fresh, kind="clock_skew_ms", value=9_000)
