@@ -1,6 +1,7 @@
 """A real trader process on simulated accounts: killed and stopped under a watchdog, and started on a used account."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from pipelines.run_summary import replay_run
 from trader.heartbeat import read_state
 from trader.journal import JournalReader, Run
 from trader.records import Order, Start
+from trader.watchdog import is_alive
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 SILENT_S = 5.0
@@ -67,38 +69,43 @@ def state(told):
 )
 def test_a_silent_traders_orders_are_cancelled_by_its_watchdog(market, served, tmp_path, venue, sign, options):
     home = tmp_path / "run"
-    with exchange(venue, *market, tmp_path, speed=2) as told, trader(venue, told, served, home, *options) as process:
-        wait_until(lambda: process.alive() and state(told)["open_orders"], 60, process.log_tail())
-        assert read_state(home).state == "guarding"
-        os.kill(process.pid, sign)
-        began = time.monotonic()
-        wait_until(lambda: not state(told)["open_orders"], SILENT_S + 5, "orders still open")
-        assert time.monotonic() - began > 1
-        guard = read_state(home).pid
-        wait_until(lambda: read_state(home).state == "fired", 5, "not fired")
-        time.sleep(1)
-        assert not state(told)["open_orders"]
-        if sign == signal.SIGSTOP:
-            os.kill(process.pid, signal.SIGCONT)
-            wait_until(lambda: "kill_soft" in controls(home), 10, "the trader goes on as if nothing had happened")
-        process.stop()
-        wait_until(lambda: not alive(guard), 20, "the watchdog did not end")
+    with exchange(venue, *market, tmp_path, speed=2) as told:
+        # one order that surely rests when the trader falls silent
+        asyncio.run(prepare(venue, told, held=False))
+        with trader(venue, told, served, home, *options) as process, watched(home):
+            wait_until(lambda: state(told)["fills"] or len(state(told)["open_orders"]) > 1, 60, "the trader is idle")
+            assert process.alive() and read_state(home).state == "guarding"
+            os.kill(process.pid, sign)
+            began = time.monotonic()
+            wait_until(lambda: not state(told)["open_orders"], SILENT_S + 5, "orders still open")
+            assert time.monotonic() - began > SILENT_S - 1
+            wait_until(lambda: read_state(home).state == "fired", 5, "not fired")
+            time.sleep(1)
+            assert not state(told)["open_orders"]
+            if sign == signal.SIGSTOP:
+                os.kill(process.pid, signal.SIGCONT)
+                wait_until(lambda: "kill_soft" in controls(home), 10, "the trader goes on as if nothing had happened")
+            process.stop()
+            wait_until(lambda: not is_alive(read_state(home).pid), 30, "the watchdog did not end")
+
+
+@contextlib.contextmanager
+def watched(home):
+    """Leaves no watchdog behind."""
+    try:
+        yield
+    finally:
+        told = read_state(home)
+        if told is not None and is_alive(told.pid):
+            os.kill(told.pid, signal.SIGTERM)
 
 
 def controls(home):
     return [getattr(r, "what", "") for r in JournalReader(home / "journal.cslog")]
 
 
-def alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-async def prepare(venue, told):
-    """A position, and a resting order that is not the trader's; the position's size."""
+async def prepare(venue, told, held=True):
+    """A resting order that is not the trader's and, if ``held``, a position; the position's size."""
     async with account(venue, told) as client:
         symbol = SYMBOLS[venue]
         (instrument,) = await client.instruments([symbol])
@@ -106,7 +113,8 @@ async def prepare(venue, told):
         bids = book.get("bids") or book.get("data", [{}])[0].get("bids") or book["result"]["b"]
         ticks = int(max(D(b[0]) for b in bids) * D("0.97") / instrument.tick_size)
         lots = 2 * instrument.min_order_lots(instrument.px(ticks))
-        await client.place(Order("byhand1", symbol, 1, lots, None, False, False, "hand"), lambda: None)
+        if held:
+            await client.place(Order("byhand1", symbol, 1, lots, None, False, False, "hand"), lambda: None)
         await client.place(Order("byhand2", symbol, 1, lots, ticks, True, False, "hand"), lambda: None)
         await asyncio.sleep(0.5)
         return instrument.qty(lots)
