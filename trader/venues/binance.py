@@ -45,6 +45,7 @@ HEADERS: Final = (
     ("X-MBX-ORDER-COUNT-10S", "orders", 10_000),
     ("X-MBX-ORDER-COUNT-1M", "orders", 60_000),
 )
+PAGE: Final = 1_000
 HOLD_S: Final = {429: 10, 418: 120}
 PUBLIC_WS: Final = "wss://fstream.binance.com"
 
@@ -119,8 +120,12 @@ class BinanceVenue:
 
     async def fills(self, symbol: str, since_ms: int) -> list[OrderUpdate]:
         """The account's trades, oldest first, without client ids: the venue gives none here."""
-        params = {"symbol": symbol, "limit": 1000} | ({"startTime": since_ms} if since_ms else {})
-        trades = await self._ask(self._client.fapiPrivateGetUserTrades, params, 5)
+        params = {"symbol": symbol, "limit": PAGE} | ({"startTime": since_ms} if since_ms else {})
+        page = trades = await self._ask(self._client.fapiPrivateGetUserTrades, params, 5)
+        while since_ms and len(page) == PAGE:
+            following = {"symbol": symbol, "limit": PAGE, "fromId": int(page[-1]["id"]) + 1}
+            page = await self._ask(self._client.fapiPrivateGetUserTrades, following, 5)
+            trades = trades + page
         return [trade_update(t, "", symbol, self._now_ns()) for t in trades]
 
     async def depth_snapshot(self, symbol: str) -> bytes:

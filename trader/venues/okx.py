@@ -53,6 +53,7 @@ STATES: Final = {
     "mmp_canceled": "CANCELED",
 }
 BATCH: Final = 20
+PAGE: Final = 100
 
 
 class OkxVenue:
@@ -130,7 +131,12 @@ class OkxVenue:
     async def fills(self, symbol: str, since_ms: int) -> list[OrderUpdate]:
         """The account's trades of the last three days, oldest first."""
         params = {"instType": "SWAP", "instId": symbol} | ({"begin": str(since_ms)} if since_ms else {})
-        return self._trades((await self._ask(self._client.privateGetTradeFills, params))["data"])
+        page = rows = (await self._ask(self._client.privateGetTradeFills, params))["data"]
+        while since_ms and len(page) == PAGE:
+            earlier = params | {"after": page[-1]["billId"]}
+            page = (await self._ask(self._client.privateGetTradeFills, earlier))["data"]
+            rows = rows + page
+        return self._trades(rows)
 
     async def depth_snapshot(self, symbol: str) -> bytes:
         """400 levels as raw JSON."""
