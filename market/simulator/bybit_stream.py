@@ -56,7 +56,8 @@ class Stream:
         elif kind == "tickers":
             if symbol not in self._tickers or not self._hub.is_shared(topic):
                 self._tickers[symbol] = topics.ticker(self._exchange, symbol)
-            socket.write(_encoder.encode(self._envelope(topic, "snapshot", self._tickers[symbol])))
+            whole = self._envelope(topic, "snapshot", self._tickers[symbol])
+            socket.write(_encoder.encode(whole | {"cs": self._exchange.seq[symbol]}))
 
     def _book_snapshot(self, topic: Topic, depth: str) -> Json:
         book = self._books.setdefault(topic, _Book())
@@ -165,7 +166,8 @@ class Stream:
         changes = {name: value for name, value in now.items() if before.get(name) != value}
         if changes:
             self._tickers[symbol] = now
-            self._publish(topic, "delta", {"symbol": symbol} | changes)
+            message = self._envelope(topic, "delta", {"symbol": symbol} | changes)
+            self._send(topic, message | {"cs": self._exchange.seq[symbol]})
 
     def _send_candle(self, topic: Topic, interval: str, now_ns: int) -> None:
         if self._is_due(topic, now_ns, CANDLE_NS):

@@ -1,5 +1,6 @@
 """What Bybit's public topics and market calls say about one symbol: rows read off the exchange's state."""
 
+from collections.abc import Reversible
 from decimal import Decimal
 from heapq import nlargest, nsmallest
 from typing import Any, Final
@@ -86,12 +87,28 @@ def trade(exchange: BybitExchange, seen: Trade) -> Json:
         "S": side_name(seen.side),
         "v": _qty(instrument, seen.qty),
         "p": text(instrument.px(instrument.ticks(seen.px))),
-        "L": "ZeroPlusTick",
+        "L": tick_direction(exchange.markets[seen.symbol].stats.recent),
         "i": trade_id(seen),
         "BT": False,
         "RPI": False,
         "seq": exchange.seq[seen.symbol],
     }
+
+
+def tick_direction(recent: Reversible[Trade]) -> str:
+    """How the last of these trades moved the price; ``Zero`` when it did not, and an earlier one had.
+
+    >>> at = lambda px: Trade("XYUSDT", 0, 0, px, 1.0, 1, 1, 1.0, True)
+    >>> tick_direction([at(1.0), at(2.0)]), tick_direction([at(2.0), at(1.0), at(1.0)]), tick_direction([])
+    ('PlusTick', 'ZeroMinusTick', 'ZeroPlusTick')
+    """
+    prices = (seen.px for seen in reversed(recent))
+    last, is_first = next(prices, 0.0), True
+    for px in prices:
+        if px != last:
+            return f"{'' if is_first else 'Zero'}{'Minus' if px > last else 'Plus'}Tick"
+        is_first = False
+    return "ZeroPlusTick"
 
 
 def _qty(instrument: Instrument, qty: float) -> str:
@@ -119,6 +136,7 @@ def ticker(exchange: BybitExchange, symbol: str) -> Json:
     change = stats.last_px / stats.open_px - 1 if stats.open_px else 0.0
     row = {
         "symbol": symbol,
+        "tickDirection": tick_direction(stats.recent),
         "lastPrice": number(stats.last_px),
         "prevPrice24h": number(stats.open_px),
         "prevPrice1h": number(stats.open_px),
