@@ -7,6 +7,8 @@ from decimal import Decimal as D
 
 import pytest
 
+from market.book import Applied, Book
+from market.codecs.okx import decode
 from market.events import Depth
 from market.instruments import btcusdt_example
 from market.simulator.errors import Reason, Reject
@@ -15,7 +17,7 @@ from market.simulator.okx_candles import MINUTE_NS, Candle, merged, minutes_of
 from market.simulator.okx_contracts import contract_of, inst_id, renamed_frames
 from market.simulator.okx_exchange import OkxExchange
 from market.simulator.okx_face import CODES
-from market.simulator.okx_hub import BookChain
+from market.simulator.okx_hub import BookChain, OkxHub
 from market.simulator.okx_limits import Limits
 from market.simulator.okx_messages import delta_rows, plain_size
 from market.simulator.okx_rest import envelope, parse
@@ -225,3 +227,30 @@ def test_bodies_that_are_no_json_objects_are_refused(body):
 
 def test_every_refusal_of_the_exchange_has_a_code():
     assert set(CODES) == set(Reason)
+
+
+class Listener:
+    """A socket that keeps what it is sent."""
+
+    is_wrapped = False
+
+    def __init__(self):
+        self.sent, self.names = [], set()
+
+    def write(self, payload):
+        self.sent.append(payload)
+
+
+def test_quiet_books_are_kept_alive_without_a_change():
+    exchange, listener = exchange_with(lambda report: None), Listener()
+    hub = OkxHub({cases.SYMBOL: contract_of(cases.instrument(), D("0.01"))})
+    hub.attach(exchange, None)
+    hub.join_book(listener, cases.SYMBOL)
+    hub.keep_alive(cases.SYMBOL)
+    snapshot, alive = (decode(payload, 1)[0] for payload in listener.sent)
+    assert (snapshot.is_snapshot, snapshot.last_id, alive.prev_id, alive.last_id) == (True, 100, 100, 100)
+    assert alive.bids == alive.asks == []
+    book = Book(cases.SYMBOL, "okx")
+    book.apply(snapshot)
+    before = book.levels(1, 10)
+    assert book.apply(alive) is not Applied.GAP and book.tradable and book.levels(1, 10) == before
