@@ -30,9 +30,10 @@ from market.simulator.countdown import Countdowns
 from market.simulator.errors import Reason, Reject
 from market.simulator.ladder import Ladder
 from market.simulator.liquidation import LIQUIDATION_FEE_BPS, Liquidator
+from market.simulator.margin import check_margin
 from market.simulator.market import Market as Market
 from market.simulator.matching import Matcher
-from market.simulator.orders import BUY, SELL, Fill, Leg, Order, OrderRequest, Status, Tif
+from market.simulator.orders import BUY, SELL, Fill, Leg, Order, OrderRequest, Status, Tif, draft
 from market.simulator.reports import AccountReport, Cause, Execution, Income, OrderReport, Report
 from market.simulator.rules import MAX_OPEN_ORDERS, sized, to_lots, to_ticks
 from market.simulator.settings import Settings
@@ -182,20 +183,7 @@ class Exchange:
         return order
 
     def _draft(self, request: OrderRequest, ticks: int | None, lots: int) -> Order:
-        return Order(
-            order_id=0,
-            client_id=request.client_id,
-            symbol=request.symbol,
-            side=request.side,
-            ticks=ticks,
-            lots=lots,
-            tif=request.tif,
-            reduce_only=request.reduce_only or is_reducing(request.side, request.leg),
-            leg=request.leg,
-            created_ns=self.now_ns,
-            updated_ns=self.now_ns,
-            label=request.label,
-        )
+        return draft(request, ticks, lots, is_reducing(request.side, request.leg), self.now_ns)
 
     def _check(self, market: Market, order: Order) -> None:
         if (order.leg is Leg.NET) is self.account.is_hedged:
@@ -207,21 +195,7 @@ class Exchange:
         if order.reduce_only and self.account.reducible(order.symbol, order.side, order.leg) == 0:
             raise Reject(Reason.REDUCE_ONLY)
         market.matcher.check(order)
-        self._check_margin(order)
-
-    def _check_margin(self, order: Order) -> None:
-        """Free margin covers the order; an order of the same id is replaced by it."""
-        resting = {symbol: list(market.matcher.resting.values()) for symbol, market in self.markets.items()}
-        orders, account = resting[order.symbol], self.account
-        others = [other for other in orders if other.order_id != order.order_id]
-        before = account.worst_notional(order.symbol, orders)
-        after = account.worst_notional(order.symbol, [*others, order])
-        if after <= before:
-            return
-        if after > account.max_notional(order.symbol):
-            raise Reject(Reason.POSITION_CAP)
-        if (after - before) / account.leverage[order.symbol] > account.available(resting):
-            raise Reject(Reason.MARGIN)
+        check_margin(self.account, self.resting(), order)
 
     def _accept(self, market: Market, order: Order) -> None:
         order.order_id = next(self._order_ids)
@@ -265,7 +239,7 @@ class Exchange:
         if (ticks, lots) == (order.ticks, order.lots):
             raise Reject(Reason.NO_CHANGE)
         self.refresh_marks()
-        self._check_margin(msgspec.structs.replace(order, ticks=ticks, lots=lots))
+        check_margin(self.account, self.resting(), msgspec.structs.replace(order, ticks=ticks, lots=lots))
         order.updated_ns = self.now_ns
         market.matcher.amend(order, ticks, lots, lambda: self._report(order, Execution.AMENDED))
         return order
@@ -287,7 +261,11 @@ class Exchange:
     def available(self) -> Decimal:
         """Margin free for new orders, in quote units."""
         self.refresh_marks()
-        return self.account.available({s: list(m.matcher.resting.values()) for s, m in self.markets.items()})
+        return self.account.available(self.resting())
+
+    def resting(self) -> dict[str, list[Order]]:
+        """Open orders by symbol."""
+        return {symbol: list(market.matcher.resting.values()) for symbol, market in self.markets.items()}
 
     def set_leverage(self, symbol: str, leverage: int) -> None:
         """Change a symbol's initial leverage; see ``Settings.set_leverage``."""

@@ -124,3 +124,21 @@ class OrderRequest(msgspec.Struct, frozen=True):
     client_id: str
     label: str = ""
     leg: Leg = Leg.NET
+
+
+def draft(request: OrderRequest, ticks: int | None, lots: int, is_reducing: bool, now_ns: int) -> Order:
+    """The order of a request, not yet accepted: it has no id."""
+    return Order(
+        order_id=0,
+        client_id=request.client_id,
+        symbol=request.symbol,
+        side=request.side,
+        ticks=ticks,
+        lots=lots,
+        tif=request.tif,
+        reduce_only=request.reduce_only or is_reducing,
+        created_ns=now_ns,
+        updated_ns=now_ns,
+        label=request.label,
+        leg=request.leg,
+    )
