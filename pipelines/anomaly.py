@@ -10,7 +10,7 @@ import numpy.typing as npt
 from features.schema import FEATURES
 from pipelines.dataset import CALIBRATE, TEST, TRAIN, Dataset, content_sha256
 from pipelines.settings import PipelineError
-from trader.anomaly import AnomalyModel, RowWatch, ViewModel, look
+from trader.anomaly import AnomalyModel, RowWatch, ViewModel, look, score
 from trader.bundle import Anomaly
 
 Floats = npt.NDArray[np.float32]
@@ -24,13 +24,15 @@ class AnomalyParams(msgspec.Struct, frozen=True):
 
     ``quantile`` of the calibrate split's scores is the limit. A column may stand still for ``patience`` times its
     longest run in the train and calibrate splits, at least ``least_run`` rows; one whose run covered ``unwatched`` of a
-    split is not watched. The view's linear fit is damped by ``ridge`` on z-scores cut at ``cut``. Planted anomalies:
+    split is not watched. A ``far_share`` of copies is moved outward, by up to ``far_log`` in the view. The view's linear fit is damped by ``ridge`` on z-scores cut at ``cut``. Planted anomalies:
     ``plants`` rows of each kind, a jump of ``jump_ratio`` usual ones.
     """
 
     trees: int = 100
     sample: int = 256
     quantile: float = 0.995
+    far_share: float = 0.05
+    far_log: float = 7.0
     ridge: float = 0.05
     cut: float = 8.0
     patience: float = 4.0
@@ -58,10 +60,23 @@ def fit_anomaly(dataset: Dataset, seed: int, params: AnomalyParams = PARAMS) -> 
     rows = np.concatenate(list(stretches(dataset, TRAIN)))
     view = fit_view(rows, params)
     forest = IsolationForest(n_estimators=params.trees, max_samples=min(params.sample, len(rows)), random_state=seed)
-    forest.fit(views(view, rows))
+    seen = views(view, rows)
+    forest.fit(np.concatenate([seen, far_views(seen, seed, params)]))
     calibrate = views(view, np.concatenate(list(stretches(dataset, CALIBRATE))))
     limit = float(np.quantile(-forest.score_samples(calibrate), params.quantile))
     return export_forest(forest, view, limit, longest_runs(dataset, params), dataset.schema_id)
+
+
+def far_views(seen: Floats, seed: int, params: AnomalyParams) -> Floats:
+    """Copies of views with some columns (logs of sizes) raised at random.
+
+    A forest cuts only between the values it grew on, so that beyond the largest of them all rows would score alike;
+    these give it ground to cut there.
+    """
+    rng = np.random.default_rng(seed)
+    far = seen[rng.integers(0, len(seen), int(len(seen) * params.far_share))]
+    raised = rng.uniform(0.0, params.far_log, far.shape) * rng.integers(0, 2, far.shape)
+    return (far + raised).astype(np.float32)
 
 
 def fit_view(rows: Floats, params: AnomalyParams = PARAMS) -> ViewModel:
@@ -165,6 +180,12 @@ def watched(model: AnomalyModel, rows: Floats) -> npt.NDArray[np.bool_]:
     """Which of consecutive ``rows`` the trader would find suspicious."""
     watch = RowWatch(model)
     return np.array([watch.update(row) for row in rows], dtype=bool)
+
+
+def watched_scores(model: AnomalyModel, dataset: Dataset, split: int) -> npt.NDArray[np.float64]:
+    """Anomaly score of every row of ``split``."""
+    rows = [row for rows in stretches(dataset, split) for row in np.ascontiguousarray(rows, np.float32)]
+    return np.array([score(model, row) for row in rows])
 
 
 def plant(kind: str, rows: Floats, usual: Floats, rng: np.random.Generator, params: AnomalyParams) -> Floats:

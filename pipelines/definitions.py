@@ -7,12 +7,12 @@ from typing import Final
 
 import dagster as dg
 
-from pipelines.assets import features, history, ingest, serving, training
+from pipelines.assets import features, history, ingest, quality, serving, training
 from pipelines.resources import Workspace
 from pipelines.settings import PipelineSettings, settings_from_env
 
 JOB: Final = "scalper_pipeline"
-_MODULES: Final = [history, ingest, features, training, serving]
+_MODULES: Final = [history, ingest, quality, features, training, serving]
 
 job = dg.define_asset_job(
     JOB,

@@ -8,7 +8,7 @@ from pipelines.candidate import Examination, describe_data
 from pipelines.dataset import Dataset
 from pipelines.publish import code_version, next_version, now_ns
 from pipelines.settings import PipelineSettings
-from trader.bundle import MODEL_FILE, Calibration, Gate, Int8, Label, Manifest
+from trader.bundle import MODEL_FILE, Anomaly, Calibration, Gate, Int8, Label, Manifest
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -30,7 +30,7 @@ def int8_name(name: str) -> str:
 
 
 def build_manifests(
-    settings: PipelineSettings, dataset: Dataset, candidate: Candidate, gate: Gate
+    settings: PipelineSettings, dataset: Dataset, candidate: Candidate, gate: Gate, anomaly: Anomaly | None = None
 ) -> tuple[Manifest, Manifest | None]:
     """Manifests of fp32 and int8 (None when refused), both under the next version that neither name has used."""
     name, examined = settings.model_name, candidate.examined
@@ -54,6 +54,7 @@ def build_manifests(
         code_version=code_version(),
         int8=_int8(candidate, name),
         int8_reason=candidate.int8_reason,
+        anomaly=anomaly,
     )
     return fp32, None if candidate.int8_reason else _int8_manifest(fp32, candidate)
 

@@ -55,7 +55,8 @@ def utc(ts_ns: npt.ArrayLike) -> npt.NDArray[np.datetime64]:
     return np.asarray(ts_ns, np.int64).astype("datetime64[ns]")
 
 
-def _time_axis(axis: Axes) -> None:
+def time_axis(axis: Axes) -> None:
+    """Few, short dates along the bottom."""
     locator = AutoDateLocator(minticks=3, maxticks=7)
     axis.xaxis.set_major_locator(locator)
     axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
@@ -79,7 +80,7 @@ def tick_rate_and_mid(series: Mapping[str, tuple[Ints, Ints, Floats]]) -> Figure
     mid.set_ylabel("mid, bps from start")
     rate.legend(loc="upper right", fontsize=7, frameon=False)
     for axis in (rate, mid):
-        _time_axis(axis)
+        time_axis(axis)
     return figure
 
 
@@ -138,7 +139,7 @@ def class_balance(series: Mapping[str, tuple[Ints, npt.NDArray[np.int8]]], bins:
         if known.any():
             _stack(axis, ts_ns[known], label[known], bins)
         axis.set_ylabel(symbol)
-        _time_axis(axis)
+        time_axis(axis)
     axes[0].legend(loc="upper right", fontsize=7, ncols=3, frameon=True)
     return figure
 

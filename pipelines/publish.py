@@ -4,8 +4,10 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -26,6 +28,7 @@ from trader.bundle import (
 MAX_BATCH: Final = 256
 STAGING: Final = ".staging-"
 ATTEMPTS: Final = 5
+NONE: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
 def next_version(repository: Path, *names: str) -> int:
@@ -33,8 +36,8 @@ def next_version(repository: Path, *names: str) -> int:
     return max([0, *(v for name in names for v in versions(repository, name))]) + 1
 
 
-def publish(repository: Path, manifest: Manifest, model: bytes) -> Path:
-    """Publish ``model`` under ``manifest.name`` and the first free version from ``manifest.version`` on.
+def publish(repository: Path, manifest: Manifest, model: bytes, extra: Mapping[str, bytes] = NONE) -> Path:
+    """Publish ``model``, and files beside it, as ``manifest.name`` and the first free version from its own on.
 
     A process that dies on the way leaves a staging folder that nobody serves and the next publisher removes. The
     configuration is written before the version appears, so that there is no moment when a version lacks it.
@@ -50,19 +53,21 @@ def publish(repository: Path, manifest: Manifest, model: bytes) -> Path:
         _sweep(folder)
         for wanted in range(manifest.version, manifest.version + ATTEMPTS):
             target = version_dir(repository, manifest.name, wanted)
-            if not target.exists() and _appear(repository, msgspec.structs.replace(manifest, version=wanted), model):
+            if target.exists():
+                continue
+            if _appear(repository, msgspec.structs.replace(manifest, version=wanted), {MODEL_FILE: model, **extra}):
                 return target
     except OSError as error:
         raise PipelineError(f"{folder}: {error.strerror or error}", "free space or correct permissions") from error
     raise PipelineError(f"{folder}: other publishers keep taking the next version", "publish from one place at a time")
 
 
-def _appear(repository: Path, manifest: Manifest, model: bytes) -> bool:
+def _appear(repository: Path, manifest: Manifest, files: Mapping[str, bytes]) -> bool:
     """Stage, verify, configure, rename. False when someone else took that version first."""
     target = version_dir(repository, manifest.name, manifest.version)
     staging = target.with_name(f"{STAGING}{os.getpid()}")
     try:
-        manifest = _stage(staging, manifest, model)
+        manifest = _stage(staging, manifest, files)
         load_manifest(staging, manifest.schema_id)
         write_config(repository, manifest.name, MAX_BATCH, manifest.window, manifest.features, len(MEMBERS))
         staging.rename(target)
@@ -76,10 +81,11 @@ def _appear(repository: Path, manifest: Manifest, model: bytes) -> bool:
     return True
 
 
-def _stage(staging: Path, manifest: Manifest, model: bytes) -> Manifest:
+def _stage(staging: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Manifest:
     staging.mkdir()
-    _write(staging / MODEL_FILE, model)
-    manifest = msgspec.structs.replace(manifest, sha256={MODEL_FILE: sha256_file(staging / MODEL_FILE)})
+    for name, data in files.items():
+        _write(staging / name, data)
+    manifest = msgspec.structs.replace(manifest, sha256={name: sha256_file(staging / name) for name in files})
     _write(staging / MANIFEST_FILE, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
     _sync(staging)
     return manifest

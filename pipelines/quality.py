@@ -11,6 +11,8 @@ import polars as pl
 
 from features.parameters import PARAMETERS
 from market.events import QUOTE, TRADE
+from trader.quality import PARAMS as LIVE
+from trader.reliability import GAP_KINDS, Defects
 
 DEPTH: Final = 2
 RAW_SCHEMA: Final = {
@@ -39,6 +41,8 @@ DEPTH_SCHEMA: Final = {
 QUARANTINE_SCHEMA: Final = {"symbol": pl.String, "ts_recv": pl.Int64, "reason": pl.String, "detail": pl.String}
 JUMP_BPS: Final = 1_000
 BOUNCE: Final = 20
+MOST_LATE_MS: Final = LIVE.order_tolerance_ms
+_EVENT_STEP_MS: Final = pl.col("ts_event").diff() / 1e6
 _VALUES: Final = ("a", "b", "c", "d")
 _QUOTE_NAMES: Final = {"bid_px": "a", "bid_qty": "b", "ask_px": "c", "ask_qty": "d"}
 
@@ -135,10 +139,39 @@ def _clock_expectations(gxe: Any) -> list[Any]:
         gxe.ExpectTableRowCountToBeBetween(min_value=1),
         gxe.ExpectColumnValuesToBeBetween(column="ts_recv", min_value=0, strict_min=True),
         gxe.ExpectColumnValuesToBeBetween(column="ts_event", min_value=0),
+        gxe.ExpectColumnValuesToBeBetween(column="event_step_ms", min_value=-MOST_LATE_MS, mostly=0.95),
     ]
 
 
-SUITES: Final = {"quote": _quote_expectations, "trade": _trade_expectations, "depth": _depth_expectations}
+def _gap_expectations(gxe: Any) -> list[Any]:
+    return [
+        gxe.ExpectColumnValuesToBeBetween(column="lasted_ns", min_value=0),
+        gxe.ExpectColumnValuesToBeInSet(column="kind", value_set=list(GAP_KINDS)),
+        gxe.ExpectColumnValuesToBeBetween(column="missing_ids", min_value=1),
+        gxe.ExpectColumnValuesToNotBeNull(column="source"),
+        gxe.ExpectColumnValuesToNotBeNull(column="symbol"),
+    ]
+
+
+def _reliability_expectations(gxe: Any) -> list[Any]:
+    shares = [name for name in Defects.__struct_fields__ if name != "gaps"]
+    return [
+        gxe.ExpectTableRowCountToBeBetween(min_value=1),
+        gxe.ExpectColumnValuesToNotBeNull(column="score"),
+        gxe.ExpectColumnValuesToBeBetween(column="score", min_value=0, max_value=1),
+        gxe.ExpectColumnValuesToBeBetween(column="gaps", min_value=0),
+        *(gxe.ExpectColumnValuesToBeBetween(column=name, min_value=0, max_value=1) for name in shares),
+        gxe.ExpectCompoundColumnsToBeUnique(column_list=["ts_ns", "source", "symbol"]),
+    ]
+
+
+SUITES: Final = {
+    "quote": _quote_expectations,
+    "trade": _trade_expectations,
+    "depth": _depth_expectations,
+    "gap": _gap_expectations,
+    "reliability": _reliability_expectations,
+}
 
 
 def quote_table(clean: pl.DataFrame) -> pl.DataFrame:
@@ -153,6 +186,7 @@ def quote_table(clean: pl.DataFrame) -> pl.DataFrame:
         *(name for name in quotes.columns if name != "seq"),
         excess_spread_bps=spread_bps - BOUNCE * spread_bps.median(),
         update_id_step=pl.col("seq").diff(),
+        event_step_ms=_EVENT_STEP_MS,
         jump_bps=_jump_bps((pl.col("bid_px") + pl.col("ask_px")) / 2) - BOUNCE * spread_bps.median(),
     )
 
@@ -163,7 +197,14 @@ def trade_table(clean: pl.DataFrame) -> pl.DataFrame:
     moves = _jump_bps(pl.col("a"))
     usual = moves.filter(moves > 0).median().fill_null(0.0)
     return trades.select(
-        "ts_recv", "ts_event", px="a", qty="b", side="c", trade_id="seq", jump_bps=moves - BOUNCE * usual
+        "ts_recv",
+        "ts_event",
+        px="a",
+        qty="b",
+        side="c",
+        trade_id="seq",
+        jump_bps=moves - BOUNCE * usual,
+        event_step_ms=_EVENT_STEP_MS,
     )
 
 
@@ -180,7 +221,7 @@ def depth_table(depth: pl.DataFrame) -> pl.DataFrame:
     linked = (
         pl.when(pl.col("prev_id") >= 0).then(pl.col("prev_id") == before).otherwise(pl.col("first_id") == before + 1)
     )
-    return depth.filter(~pl.col("is_snapshot")).with_columns(linked=linked)
+    return depth.filter(~pl.col("is_snapshot")).with_columns(linked=linked, event_step_ms=_EVENT_STEP_MS)
 
 
 def run_suite(event: str, table: pl.DataFrame) -> SuiteResult:

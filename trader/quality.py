@@ -103,9 +103,9 @@ class Stream:
             self.pause_s = ewma(self.pause_s, pause_s, max(pause_s, 0.01), tau_s)
         self.recv_ns = max(ts_ns, self.recv_ns)
 
-    def patience_s(self, params: QualityParams) -> float:
-        """Silence that is still usual."""
-        return max(params.stale_floor_s, params.stale_ratio * (self.pause_s or 0.0))
+    def patience_s(self, ratio: float, floor_s: float) -> float:
+        """Silence that is still usual: ``ratio`` usual pauses, at least ``floor_s``."""
+        return max(floor_s, ratio * (self.pause_s or 0.0))
 
 
 class SymbolQuality:
@@ -215,8 +215,9 @@ class SymbolQuality:
         for kind in (Quote, Depth):
             stream = self._streams[kind]
             silent_s = stream.silent_s(ts_ns)
-            if silent_s > self._params.stale_floor_s and silent_s > stream.patience_s(self._params):
-                return silent_s, stream.patience_s(self._params)
+            patience_s = stream.patience_s(self._params.stale_ratio, self._params.stale_floor_s)
+            if silent_s > patience_s:
+                return silent_s, patience_s
         return None
 
     def _judge_move(self, mid_px: float, age_s: float, ts_ns: int) -> None:

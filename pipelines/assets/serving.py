@@ -10,6 +10,7 @@ import pandas as pd
 from features.schema import NAMES, SCHEMA_ID
 from pipelines import model_plots, storage
 from pipelines.asset_metadata import picture, verdict
+from pipelines.assets.quality import anomaly_model, read_anomaly
 from pipelines.assets.training import (
     MODELS,
     OWNERS,
@@ -216,7 +217,7 @@ def read_verdict(workspace: Workspace, candidate: Candidate) -> Gate:
     group_name="serving",
     owners=OWNERS,
     kinds={"triton", "onnx"},
-    deps=[promotion_gate],
+    deps=[promotion_gate, anomaly_model],
     description="A promoted candidate as a new version in the model repository; a refused one leaves the champion.",
 )
 def published_bundle(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
@@ -233,10 +234,12 @@ def published_bundle(context: dg.AssetExecutionContext, workspace: Workspace) ->
                 "rows": candidate.examined.metrics.rows,
             }
         )
-    fp32, int8 = build_manifests(settings, read_dataset(workspace), candidate, gate)
+    dataset = read_dataset(workspace)
+    anomaly, beside = read_anomaly(workspace, dataset)
+    fp32, int8 = build_manifests(settings, dataset, candidate, gate, anomaly)
     if int8 is not None:
-        publish(settings.model_repository_path, int8, workspace.path(*INT8).read_bytes())
-    folder = publish(settings.model_repository_path, fp32, workspace.path(*FP32).read_bytes())
+        publish(settings.model_repository_path, int8, workspace.path(*INT8).read_bytes(), beside)
+    folder = publish(settings.model_repository_path, fp32, workspace.path(*FP32).read_bytes(), beside)
     _record(workspace, fp32, candidate, int(folder.name), context.run.run_id)
     return dg.MaterializeResult(
         metadata={
@@ -248,6 +251,7 @@ def published_bundle(context: dg.AssetExecutionContext, workspace: Workspace) ->
             "sha256": candidate.sha256,
             "schema_id": fp32.schema_id,
             "int8": candidate.int8_reason or int8_name(fp32.name),
+            "anomaly_model": anomaly is not None,
             "path": dg.MetadataValue.path(str(folder)),
             "rows": fp32.data.rows,
         }

@@ -12,7 +12,7 @@ from pipelines.definitions import JOB, build_definitions, defs
 from pipelines.settings import PipelineError, PipelineSettings, settings_from_env
 
 ROOT = Path(__file__).parents[2]
-GROUPS = {"history", "ingest", "features", "training", "serving"}
+GROUPS = {"history", "ingest", "quality", "features", "training", "serving"}
 DATA_HALF = {
     "ingest": {"raw_ticks", "clean_ticks"},
     "features": {"tick_features", "feature_store", "labels", "training_set"},
