@@ -15,6 +15,7 @@ from trader.desk import Desk
 from trader.engine import Engine, client_id
 from trader.errors import JournalError
 from trader.feed import TAPE_ENDED, Feed, FeedListener
+from trader.feeds.metrics import FeedMetrics
 from trader.heartbeat import Heartbeat
 from trader.journal import JournalWriter, Run
 from trader.records import (
@@ -34,6 +35,7 @@ from trader.scorer import Answer, TritonScorer
 from trader.venues.common import Venue
 
 _STOP_S: Final = 5.0
+_REFRESH_S: Final = 900.0
 
 
 class LiveTrader:
@@ -84,7 +86,7 @@ class LiveTrader:
 
     async def run(self) -> None:
         """Trade until stopped; leaves no order working and, where the venue answers, no position."""
-        streams = [self._spawn(self.feed.run())]
+        streams = [self._spawn(work) for work in (self.feed.run(), self._refresh())]
         loops = [self._spawn(work) for work in (self._timer(), *self.desk.loops())]
         await self._stopping.wait()
         await (self._wind_down() if self._disk_error is None else self._leave_unrecorded())
@@ -150,6 +152,19 @@ class LiveTrader:
         """A fresh book: asked for on the socket, or by REST where the venue gives it there."""
         if not self.feed.resync(symbol):
             self._on_frame(symbol, await self._venue.depth_snapshot(symbol))
+
+    async def _refresh(self) -> None:
+        """Build each book anew once in ``_REFRESH_S``: a wrong level deep in it, which no sequence id betrays, ends."""
+        symbols = self._start.config.symbols
+        while True:
+            for symbol in symbols:
+                await asyncio.sleep(_REFRESH_S / len(symbols))
+                if self.feed.is_up(symbol) and not self.feed.resync(symbol):
+                    self._feed(Control(self._clock.now_ns(), "market_up", "periodic fresh book", (symbol,)))
+
+    def metrics(self) -> FeedMetrics:
+        """What feed, books and recorder are doing, for Prometheus."""
+        return FeedMetrics(self.feed, self.engine.books.markets, lambda: self._recorder.waiting)
 
     def _market_feed(self, venue: str, ws: str) -> Feed:
         def state(what: str) -> Callable[[tuple[str, ...], str], None]:

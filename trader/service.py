@@ -1,6 +1,7 @@
 """Puts a trader together: venue, bundle, Triton, engine. Every check that can refuse a start is made here."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -20,6 +21,7 @@ from trader.bundle import MODEL_FILE, Manifest, latest_version, load_manifest
 from trader.clock import Clock
 from trader.config import TraderConfig
 from trader.errors import ConnectionRefused, ModeRefused
+from trader.feeds.metrics import serve_metrics
 from trader.heartbeat import Heartbeat
 from trader.journal import Run
 from trader.live import LiveTrader
@@ -47,6 +49,7 @@ class ServiceSettings(msgspec.Struct, frozen=True):
     home: Path
     keys: Keys
     stop_on_tape_end: bool = False
+    metrics_port: int | None = None
     venue: str = "binanceusdm"
     watchdog: str = "auto"
     watchdog_s: float = 5.0
@@ -111,7 +114,10 @@ async def trade_paper(settings: ServiceSettings, config: TraderConfig) -> Summar
         )
         guardian = None
         _stop_on_signals(trader)
-        await trader.run()
+        with contextlib.ExitStack() as stack:
+            if settings.metrics_port is not None:
+                stack.enter_context(serve_metrics(settings.metrics_port, trader.metrics()))
+            await trader.run()
     finally:
         if guardian is not None:
             guardian.stop()

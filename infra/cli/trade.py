@@ -37,6 +37,7 @@ def trade(
     ] = "auto",
     foreign_orders: Annotated[str, typer.Option(help="orders open at the start: keep or cancel")] = "keep",
     stop_on_tape_end: Annotated[bool, typer.Option(help="end when a simulated venue's tape ends")] = False,
+    metrics_port: Annotated[int | None, typer.Option(min=0, max=65535, help="serve Prometheus metrics here")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the run's summary as one JSON object")] = False,
 ) -> None:
     """Trade: frames in, features, Triton scores, strategy, seven risk layers, orders out; all of it journaled.
@@ -58,7 +59,19 @@ def trade(
         raise ConfigError("--rest and --ws are missing", "pass the addresses that `cryptoscalp simulate` prints")
     chosen = tuple(s.strip().upper() for s in symbols.split(",") if s.strip())
     account = Account(venue, watchdog, foreign_orders)
-    _paper(load_config(config, chosen), account, rest, ws, triton, repository, model, home, stop_on_tape_end, as_json)
+    _paper(
+        load_config(config, chosen),
+        account,
+        rest,
+        ws,
+        triton,
+        repository,
+        model,
+        home,
+        stop_on_tape_end,
+        metrics_port,
+        as_json,
+    )
     return None
 
 
@@ -72,6 +85,7 @@ def _paper(
     model: str,
     home: Path,
     stop_on_tape_end: bool,
+    metrics_port: int | None,
     as_json: bool,
 ) -> None:
     import uvloop
@@ -88,6 +102,7 @@ def _paper(
         home=home,
         keys=Keys(*_keys(), os.environ.get("CRYPTOSCALP_API_PASSWORD", "")),
         stop_on_tape_end=stop_on_tape_end,
+        metrics_port=metrics_port,
         venue=account.venue,
         watchdog=account.watchdog,
         foreign_orders=account.foreign_orders,
