@@ -9,7 +9,10 @@ import pytest
 
 from market.errors import FrameError
 from trader.records import AccountUpdate, OrderUpdate, WalletChange
-from trader.venues import Keys, binance, bybit, okx
+from trader.venues import Keys
+from trader.venues import binance_messages as binance
+from trader.venues import bybit_messages as bybit
+from trader.venues import okx_messages as okx
 
 EXAMPLES = Path(os.environ.get("DATA_DIR", Path(__file__).parents[3] / "shared" / "data")) / "wire_examples"
 USER = EXAMPLES / "binance/futures/user_data_json"
