@@ -73,7 +73,8 @@ def test_a_silent_traders_orders_are_cancelled_by_its_watchdog(market, served, t
         # one order that surely rests when the trader falls silent
         asyncio.run(prepare(venue, told, held=False))
         with trader(venue, told, served, home, *options) as process, watched(home):
-            wait_until(lambda: state(told)["fills"] or len(state(told)["open_orders"]) > 1, 60, "the trader is idle")
+            wait_until(lambda: state(told)["user_sockets"] and state(told)["market_sockets"], 40, "it does not trade")
+            time.sleep(3)
             assert process.alive() and read_state(home).state == "guarding"
             os.kill(process.pid, sign)
             began = time.monotonic()
