@@ -24,8 +24,9 @@ class AnomalyParams(msgspec.Struct, frozen=True):
 
     ``quantile`` of the calibrate split's scores is the limit. A column may stand still for ``patience`` times its
     longest run in the train and calibrate splits, at least ``least_run`` rows; one whose run covered ``unwatched`` of a
-    split is not watched. A ``far_share`` of copies is moved outward, by up to ``far_log`` in the view. The view's linear fit is damped by ``ridge`` on z-scores cut at ``cut``. Planted anomalies:
-    ``plants`` rows of each kind, a jump of ``jump_ratio`` usual ones.
+    split is not watched. A ``far_share`` of copies is moved outward, by up to ``far_log`` in the view. The view's
+    linear fit is damped by ``ridge`` on z-scores cut at ``cut``. Planted anomalies: ``plants`` rows of each kind, a
+    jump of ``jump_ratio`` usual ones.
     """
 
     trees: int = 100

@@ -1,4 +1,4 @@
-"""Live rules of data quality: each trips on its fault and only then, marks the symbol, reaches the gate, and replays."""
+"""Live rules of data quality: each trips on its fault only, marks the symbol, reaches the gate, and replays."""
 
 from math import inf, nan
 
