@@ -20,6 +20,7 @@ from market.units import time_ns
 
 __all__ = ["Applied", "Book", "Rule", "rule_of"]
 _BUFFER: Final = 20_000
+STALE_RUN: Final = 20
 _MOST_LEVELS: Final = 8_192
 # a frame whose first bytes name a depthUpdate is worth a try of ``apply_frame``
 DELTA_WITHIN: Final = 120
@@ -59,6 +60,7 @@ class Book:
         self.last_id = self.quote_id = -1
         self.last_recv_ns = 0
         self._aligned = self._loaded = False
+        self._stale_run = 0
         self._buffer: deque[Depth] = deque(maxlen=_BUFFER)
         self._chain = Chain() if rule in IN_BAND else None
         self._step = okx_step if rule == "okx" else bybit_step
@@ -109,7 +111,7 @@ class Book:
         self.last_recv_ns = ts_recv
         bids.take(room.px, room.qty, 0, n_bids)
         asks.take(room.px, room.qty, n_bids, n)
-        self.last_id, self.quote_id = last_id, depth.quote_id
+        self.last_id, self.quote_id, self._stale_run = last_id, depth.quote_id, 0
         self._check_crossed()
         return depth
 
@@ -155,10 +157,13 @@ class Book:
     def _apply_delta(self, depth: Depth) -> Applied:
         last = self.last_id
         if depth.last_id <= last and (self._aligned or self.rule == "spot" or depth.last_id < last):
-            return Applied.STALE
+            self._stale_run += self._aligned
+            # a late or repeated delta is one; a stream that only tells of the past has begun its ids anew
+            return self._break(depth) if self._stale_run >= STALE_RUN else Applied.STALE
         if not (continues if self._aligned else aligns)(self.rule, last, depth):
             return self._break(depth)
         self._update(depth)
+        self._stale_run = 0
         if not self._aligned:
             self._aligned = self.tradable = True
             self.reason = ""
@@ -207,6 +212,7 @@ class Book:
         """Distrust the book until the next snapshot (a reconnect, a silent stream); its levels stay readable."""
         self.tradable, self.reason = False, reason
         self._loaded = self._aligned = False
+        self._stale_run = 0
         self._buffer.clear()
 
     def check_silence(self, now_ns: int, limit_ns: int) -> bool:

@@ -51,6 +51,11 @@ def price_or_nan(text: str, what: str) -> float:
     return positive(ratio(text, what), what) if text else nan
 
 
+def quantity_or_nan(text: str, what: str) -> float:
+    """A number not below zero, NaN for an empty text; FrameError otherwise."""
+    return quantity(ratio(text, what), what) if text else nan
+
+
 def side_of(text: str, what: str) -> int:
     """+1 for buy, -1 for sell in any case of letters; FrameError otherwise.
 

@@ -16,8 +16,8 @@ from market.codecs.numbers import (
     Levels,
     Top,
     positive,
-    price_or_nan,
     quantity,
+    quantity_or_nan,
     ratio,
     side_of,
     two_sided,
@@ -186,7 +186,7 @@ def _fundings(push: _Push[_Funding], ts_recv: int) -> tuple[Event, ...]:
 def _interests(push: _Push[_Interest], ts_recv: int) -> tuple[Event, ...]:
     symbol = _named(push)
     return tuple(
-        OpenInterest(symbol, time_ns(w.ts), ts_recv, quantity(w.oi, "open interest"), price_or_nan(w.oiUsd, "oiUsd"))
+        OpenInterest(symbol, time_ns(w.ts), ts_recv, quantity(w.oi, "open interest"), quantity_or_nan(w.oiUsd, "oiUsd"))
         for w in push.data
     )
 

@@ -9,6 +9,8 @@ from market.errors import FrameError, TapeError
 from market.tape.frames import FIX_PATH, Frame, FrameReader, TapeFile
 from market.tape.lines import family_of, symbol_of
 
+# what a recorder leaves beside its tapes
+_NOT_TAPES: Final = (".part", ".sha256")
 _SNIFF_LINES: Final = 2_000
 _COIN_MARGINED: Final = re.compile(r"USD_(PERP|\d{6})$")
 
@@ -32,7 +34,7 @@ def scan(path: Path) -> tuple[list[TapeFile], list[TapeError]]:
         return identify_all(path), []
     tapes: list[TapeFile] = []
     ignored: list[TapeError] = []
-    for file in sorted(child for child in path.iterdir() if child.is_file() and not child.name.endswith(".part")):
+    for file in sorted(child for child in path.iterdir() if child.is_file() and not child.name.endswith(_NOT_TAPES)):
         try:
             tapes += identify_all(file)
         except TapeError as error:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market.book import Applied, Book
+from market.book import STALE_RUN, Applied, Book
 from market.errors import FrameError
+from market.events import Depth
 from tests.market.wire import delta, snapshot
 
 D = Decimal
@@ -223,3 +224,25 @@ def test_planted_faults_are_each_detected_and_heal(fault):
         end = deltas[-1].last_id
         assert book.apply(delta(end + 1, end + 2, end)) is Applied.APPLIED
         assert book.tradable and book.levels(1, 999) == clean.levels(1, 999)
+
+
+def test_a_stream_whose_ids_begin_anew_is_a_gap_and_heals():
+    """A venue that resets its ids sends only deltas from the past: after a run of them the book is distrusted."""
+    book = Book("ABCUSDT")
+    book.apply(Depth("ABCUSDT", 1, 1, True, 1000, 1000, -1, [("1.0", "1")], [("1.1", "1")]))
+    book.apply(Depth("ABCUSDT", 1, 1, False, 1000, 1001, 999, [], []))
+    told = [book.apply(Depth("ABCUSDT", 1, 1, False, i, i, i - 1, [], [])) for i in range(1, STALE_RUN + 1)]
+    assert told == [Applied.STALE] * (STALE_RUN - 1) + [Applied.GAP]
+    assert not book.tradable
+    book.apply(Depth("ABCUSDT", 1, 1, True, STALE_RUN, STALE_RUN, -1, [("2.0", "1")], [("2.1", "1")]))
+    assert book.apply(Depth("ABCUSDT", 1, 1, False, 21, 21, STALE_RUN, [], [])) is Applied.APPLIED
+    assert book.tradable
+
+
+def test_late_and_repeated_deltas_among_good_ones_are_only_stale():
+    book = Book("ABCUSDT")
+    book.apply(Depth("ABCUSDT", 1, 1, True, 10, 10, -1, [("1.0", "1")], [("1.1", "1")]))
+    for i in range(10, 200):
+        assert book.apply(Depth("ABCUSDT", 1, 1, False, i, i + 1, i, [], [])) is Applied.APPLIED
+        assert book.apply(Depth("ABCUSDT", 1, 1, False, 3, 4, 2, [], [])) is Applied.STALE
+    assert book.tradable
