@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint unit bench up clean
+.PHONY: help setup demo test check lint unit fuzz bench up clean
 
 PY := .venv/bin/python
 CLI := $(PY) -m infra.cli.main
@@ -33,6 +33,9 @@ lint: setup
 
 unit: setup
 	@$(PY) -m pytest -m 'not integration' $(ARGS)
+
+fuzz: setup ## decoders and books on 100,000 broken frames each (EXAMPLES=n)
+	@CRYPTOSCALP_FUZZ=$(or $(EXAMPLES),100000) $(PY) -m pytest tests/market/test_codec_fuzz.py tests/market/test_book_kernel.py -k fuzz
 
 bench: setup ## every benchmark; writes benchmarks/results.json
 	@$(PY) -m benchmarks
