@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint unit fuzz bench up clean
+.PHONY: help setup demo test check lint unit slow fuzz bench up clean
 
 PY := .venv/bin/python
 CLI := $(PY) -m infra.cli.main
@@ -32,7 +32,10 @@ lint: setup
 	@$(PY) -m pytest --doctest-modules market features risk
 
 unit: setup
-	@$(PY) -m pytest -m 'not integration' $(ARGS)
+	@$(PY) -m pytest -m 'not integration and not slow' $(ARGS)
+
+slow: setup ## tests that wait on real clocks: watchdogs, used accounts, every venue
+	@$(PY) -m pytest -m slow $(ARGS)
 
 fuzz: setup ## decoders and books on 100,000 broken frames each (EXAMPLES=n)
 	@CRYPTOSCALP_FUZZ=$(or $(EXAMPLES),100000) $(PY) -m pytest tests/market/test_codec_fuzz.py tests/market/test_book_kernel.py -k fuzz

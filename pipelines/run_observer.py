@@ -57,6 +57,7 @@ class RunObserver:
         self.denial_codes: Counter[tuple[str, str]] = Counter()
         self.regimes: Counter[str] = Counter()
         self._ticks: dict[str, int] = {}
+        self._trades: set[tuple[str, int]] = set()
         self._last_score: ScoreIn | None = None
 
     def observe(self, engine: Engine, item: Record | FrameIn) -> None:
@@ -72,7 +73,9 @@ class RunObserver:
                 tick_ns = self._ticks.get(item.client_id)
                 if tick_ns is not None:
                     self.tick_to_order_ns.append(item.ts_ns - tick_ns)
-            case OrderUpdate() if item.fill_qty > 0:
+            case OrderUpdate() if item.fill_qty > 0 and (item.symbol, item.trade_id) not in self._trades:
+                # a stream and a query may both tell of one trade
+                self._trades.add((item.symbol, item.trade_id))
                 self._on_fill(engine, item)
 
     def _sample_equity(self, engine: Engine, ts_ns: int) -> None:

@@ -170,6 +170,7 @@ async def test_a_broken_or_expired_stream_is_replaced(simulated):
                 assert "listenKeyExpired" in heard.downs[-1]
 
 
+@pytest.mark.slow
 async def test_the_venues_own_dead_mans_switch_fires_and_disarms(simulated):
     name, told = simulated
     symbol = SYMBOLS[name]

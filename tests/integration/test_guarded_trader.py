@@ -23,7 +23,7 @@ from trader.journal import JournalReader, Run
 from trader.records import Order, Start
 from trader.watchdog import is_alive
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(240)]
 SILENT_S = 5.0
 
 
