@@ -179,7 +179,7 @@ def test_a_failed_check_blocks_the_run_and_says_what_failed(tmp_path, spoil, say
     [
         pytest.param([], "holds no frame", id="empty"),
         pytest.param(["hello\n"], r"line 1: no receive time", id="no JSON"),
-        pytest.param([f'{START_NS} {{"arg":{{"channel":"books"}},"data":[]}}\n'], "looks like OKX", id="OKX"),
+        pytest.param([f'{START_NS} {{"arg":{{"channel":"books"}},"data":[]}}\n'], "the push names no instId", id="OKX"),
         pytest.param([trade(START_NS, "XUSDT", 1, "10")], "no best bid and offer among 1 frames", id="trades only"),
         pytest.param([depth(START_NS, "XUSDT", 1, 2, 0, "1", "2")], "no best bid and offer", id="depth only"),
     ],
