@@ -62,45 +62,32 @@ def default_frames() -> tuple[Frames, str]:
         return [(frame.symbol, frame.raw) for frame in merge(find_tapes(Path(folder)))], "generated market, seed 7"
 
 
-def measure(frames: Frames, counted: Callable[[bytes], bool]) -> dict[str, Any]:
-    """CPU time of both sides over the same ``counted`` frames, block by block in turn; both see every frame."""
+def measure(frames: Frames) -> dict[str, Any]:
+    """CPU time of both sides over the same frames, block by block in turn."""
     symbols = sorted({symbol for symbol, _ in frames})
     ours, peer = OurFeed(symbols), CcxtFeed(symbols)
     block = len(frames) // ROUNDS
-    spent: list[tuple[float, float, int]] = []
-    for start in range(0, block * ROUNDS, block):
-        part = frames[start : start + block]
-        count = sum(counted(raw) for _, raw in part)
-        if count:
-            spent.append((_cpu(ours.take, part, counted), _cpu(peer.take, part, counted), count))
-    ratios = [theirs / mine for mine, theirs, _ in spent]
-    total = sum(count for *_, count in spent)
+    parts = [frames[start : start + block] for start in range(0, block * ROUNDS, block)]
+    spent = [(_cpu(ours.take, part), _cpu(peer.take, part)) for part in parts]
     return {
-        "ours": 1e6 * sum(mine for mine, *_ in spent) / total,
-        "peer": 1e6 * sum(theirs for _, theirs, _ in spent) / total,
-        "ratio": statistics.median(ratios),
+        "ours": 1e6 * sum(mine for mine, _ in spent) / (block * ROUNDS),
+        "peer": 1e6 * sum(theirs for _, theirs in spent) / (block * ROUNDS),
+        "ratio": statistics.median(theirs / mine for mine, theirs in spent),
         "correct": all(ours.best(symbol) == peer.best(symbol) for symbol in symbols),
-        "frames": total,
     }
 
 
-def _cpu(take: Callable[[str, bytes], None], part: Frames, counted: Callable[[bytes], bool]) -> float:
-    """CPU seconds of the counted frames; the others are taken outside the clock."""
-    spent = 0.0
-    clock = time.process_time
-    if all(counted(raw) for _, raw in part):
-        begin = clock()
-        for symbol, raw in part:
-            take(symbol, raw)
-        return clock() - begin
+def _cpu(take: Callable[[str, bytes], None], part: Frames) -> float:
+    """CPU seconds of one block."""
+    begin = time.process_time()
     for symbol, raw in part:
-        if counted(raw):
-            begin = clock()
-            take(symbol, raw)
-            spent += clock() - begin
-        else:
-            take(symbol, raw)
-    return spent
+        take(symbol, raw)
+    return time.process_time() - begin
+
+
+def is_book(raw: bytes) -> bool:
+    """A depth delta or snapshot: all that a book needs."""
+    return b'"depthUpdate"' in raw[:DELTA_WITHIN] or b'"lastUpdateId"' in raw[:DELTA_WITHIN]
 
 
 def sustained(frames: Frames) -> float:
@@ -114,8 +101,8 @@ def sustained(frames: Frames) -> float:
 
 def report(frames: Frames, source: str) -> dict[str, Any]:
     """The benchmark's JSON object."""
-    everything = measure(frames, lambda raw: True)
-    depth = measure(frames, lambda raw: b'"depthUpdate"' in raw[:120])
+    everything = measure(frames)
+    depth = measure([(symbol, raw) for symbol, raw in frames if is_book(raw)])
     rate = sustained(frames)
     rows = [
         _row("feed-all", f"decode and book, all frames, {source}", everything, 10.0),

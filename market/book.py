@@ -103,7 +103,7 @@ class Book:
         n = parse_delta(raw, self._quoted, self._px.decimals, self._qty.decimals, room.heads, room.px, room.qty)
         if n < 0:
             return None
-        first_id, last_id, prev_id, trade_ms, event_ms, n_bids = room.heads.tolist()
+        first_id, last_id, prev_id, trade_ms, event_ms, n_bids, _ = room.heads.tolist()
         ts_event = time_ns(trade_ms or event_ms)
         depth = Depth(self.symbol, ts_event, ts_recv, False, first_id, last_id, prev_id, [], [])
         if last_id <= self.last_id or last_id < first_id or not continues(self.rule, self.last_id, depth):
@@ -305,7 +305,7 @@ class _Scratch:
     """Where one frame is parsed into; books of a process take turns."""
 
     def __init__(self) -> None:
-        self.heads = np.zeros(HEADS, np.int64)
+        self.heads = np.zeros(HEADS + 1, np.int64)
         self.px, self.qty = np.zeros(_MOST_LEVELS, np.int64), np.zeros(_MOST_LEVELS, np.int64)
 
 

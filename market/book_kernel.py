@@ -22,6 +22,9 @@ _FIRST, _LAST, _TRADE, _EVENT, _BID_SIDE, _ASK_SIDE, _SYMBOL, _NAME = (_U(ord(c)
 _PREV: Final = _U(ord("p") * 256 + ord("u"))
 _ZERO: Final = ord("0")
 _NEEDED: Final = 1 | 2 | 32 | 64 | 128 | 256
+_WRAPPER = np.frombuffer(b'{"stream":"', np.uint8)
+_DATA = np.frombuffer(b',"data":', np.uint8)
+_EVENT_NAME = np.frombuffer(b'"depthUpdate"', np.uint8)
 _TENS = np.array([10**k for k in range(MOST_DIGITS + 1)], dtype=np.int64)
 
 
@@ -103,7 +106,7 @@ def _text_end(raw: Any, i: Any, end: Any) -> Any:
 
 
 @nb.njit(cache=True)
-def _literal(raw: Any, i: Any, end: Any, text: bytes) -> Any:
+def _literal(raw: Any, i: Any, end: Any, text: Any) -> Any:
     """Index after ``text`` when it stands at ``i``, else ``end``."""
     if i + _U(len(text)) >= end:
         return end
@@ -114,20 +117,20 @@ def _literal(raw: Any, i: Any, end: Any, text: bytes) -> Any:
 
 
 @nb.njit(cache=True)
-def _skip(raw: Any, i: Any, end: Any, spare: Ints) -> Any:
+def _skip(raw: Any, i: Any, end: Any, heads: Ints) -> Any:
     """Index after a plain string or integer at ``i``, else ``end``."""
     if raw[i] == _QUOTE:
         return min(_text_end(raw, i + _U(1), end) + _U(1), end)
-    return _integer(raw, i, end, spare, 0)
+    return _integer(raw, i, end, heads, HEADS)
 
 
 @nb.njit(cache=True)
-def _body(raw: Any, wrapper: bytes, data: bytes, end: Any) -> Any:
+def _body(raw: Any, end: Any) -> Any:
     """Index of the event's opening brace, after the combined-stream wrapper if there is one."""
-    i = _literal(raw, _U(0), end, wrapper)
+    i = _literal(raw, _U(0), end, _WRAPPER)
     if i >= end:
         return _U(0)
-    return _literal(raw, min(_text_end(raw, i, end) + _U(1), end), end, data)
+    return _literal(raw, min(_text_end(raw, i, end) + _U(1), end), end, _DATA)
 
 
 @nb.njit(cache=True)
@@ -142,23 +145,34 @@ def _key(raw: Any, i: Any, end: Any) -> Any:
 
 
 @nb.njit(cache=True)
-def _parse(
-    raw: bytes,
-    texts: tuple[bytes, bytes, bytes, bytes],
-    px_decimals: int,
-    qty_decimals: int,
-    heads: Ints,
-    px: Ints,
-    qty: Ints,
+def parse_delta(
+    raw: bytes, symbol: bytes, px_decimals: int, qty_decimals: int, heads: Ints, px: Ints, qty: Ints
 ) -> int:
-    wrapper, data, name, symbol = texts
+    """One raw ``depthUpdate`` frame (bare or in the combined-stream wrapper) of ``symbol``.
+
+    Parameters
+    ----------
+    raw, symbol
+        The frame, and the symbol it must name, in quotes.
+    px_decimals, qty_decimals
+        Scale of the book: values come out times ``10**decimals``.
+    heads : int64 [HEADS + 1]
+        Out: U, u, pu (-1 where absent), T, E (0 where absent), number of bids, and a place for what is skipped.
+    px, qty : int64 [room]
+        Out: bids, then asks.
+
+    Returns
+    -------
+    int
+        Number of levels, or UNUSUAL when the frame is spelt in any way that is not read here (outs are then undefined).
+    """
     end = _U(len(raw))
-    i = _body(raw, wrapper, data, end)
+    i = _body(raw, end)
     closing = _U(1) if i == _U(0) else _U(2)
     if i + _U(2) >= end or raw[i] != _BRACE:
         return UNUSUAL
     heads[PREV_ID], heads[TRADE_MS], heads[EVENT_MS], heads[BIDS] = -1, 0, 0, 0
-    spare, n, seen = np.empty(1, np.int64), 0, 0
+    n, seen = 0, 0
     while True:
         key, at = _key(raw, i + _U(1), end)
         if at >= end:
@@ -183,9 +197,9 @@ def _parse(
         elif key == _SYMBOL:
             i, bit = _literal(raw, at, end, symbol), 128
         elif key == _NAME:
-            i, bit = _literal(raw, at, end, name), 256
+            i, bit = _literal(raw, at, end, _EVENT_NAME), 256
         elif key != _BID_SIDE and key != _ASK_SIDE:
-            i = _skip(raw, at, end, spare)
+            i = _skip(raw, at, end, heads)
         else:
             return UNUSUAL
         if i >= end or seen & bit:
@@ -197,32 +211,6 @@ def _parse(
             return UNUSUAL
     whole = i + closing == end and raw[end - _U(1)] == _CLOSING_BRACE
     return n if whole and seen & _NEEDED == _NEEDED else UNUSUAL
-
-
-def parse_delta(
-    raw: bytes, symbol: bytes, px_decimals: int, qty_decimals: int, heads: Ints, px: Ints, qty: Ints
-) -> int:
-    """One raw ``depthUpdate`` frame (bare or in the combined-stream wrapper) of ``symbol``.
-
-    Parameters
-    ----------
-    raw, symbol
-        The frame, and the symbol it must name, in quotes.
-    px_decimals, qty_decimals
-        Scale of the book: values come out times ``10**decimals``.
-    heads : int64 [HEADS]
-        Out: U, u, pu (-1 where absent), T, E (0 where absent), number of bids.
-    px, qty : int64 [room]
-        Out: bids, then asks.
-
-    Returns
-    -------
-    int
-        Number of levels, or UNUSUAL when the frame is spelt in any way that is not read here (outs are then undefined).
-    """
-    texts = (b'{"stream":"', b',"data":', b'"depthUpdate"', symbol)
-    found: int = _parse(raw, texts, px_decimals, qty_decimals, heads, px, qty)
-    return found
 
 
 @nb.njit(cache=True)
@@ -285,7 +273,7 @@ def squeeze(keys: Ints, values: Ints, n: int) -> int:
 def warm_up() -> None:
     """Compile, or load from the cache, all that the first live delta would otherwise wait for."""
     frame = b'{"e":"depthUpdate","s":"X","U":1,"u":1,"pu":0,"b":[["1","1"]],"a":[]}'
-    heads, px, qty = np.zeros(HEADS, np.int64), np.zeros(2, np.int64), np.zeros(2, np.int64)
+    heads, px, qty = np.zeros(HEADS + 1, np.int64), np.zeros(2, np.int64), np.zeros(2, np.int64)
     parse_delta(frame, b'"X"', 0, 0, heads, px, qty)
     set_levels(np.zeros(4, np.int64), np.zeros(4, np.int64), 0, px, qty, 0, 1, 1)
     squeeze(px, qty, 0)

@@ -129,9 +129,7 @@ class PackedSide:
 
     def take(self, px: Ints, qty: Ints, start: int, stop: int) -> None:
         """``update`` with ``px[start:stop]`` and ``qty[start:stop]``."""
-        if self._n + stop - start > len(self._keys):
-            self._n = book_kernel.squeeze(self._keys, self._values, self._n)
-            self._reserve_exactly(2 * self._n + stop - start + _ROOM)
+        self._make_room(stop - start)
         self._n = book_kernel.set_levels(self._keys, self._values, self._n, px, qty, start, stop, self.sign)
 
     def fits(self, px_factor: int, qty_factor: int) -> bool:
@@ -171,6 +169,11 @@ class PackedSide:
         """As ``Side.quantities``."""
         pairs = zip(self._keys[: self._n].tolist(), self._values[: self._n].tolist(), strict=True)
         return {key: qty for key, qty in pairs if qty}
+
+    def _make_room(self, more: int) -> None:
+        if self._n + more > len(self._keys):
+            self._n = book_kernel.squeeze(self._keys, self._values, self._n)
+            self._reserve_exactly(2 * self._n + more + _ROOM)
 
     def _reserve_exactly(self, room: int) -> None:
         if room > len(self._keys):
