@@ -8,7 +8,10 @@
     ├── ConfigError                  trader/errors.py   a setting is wrong or missing
     ├── ConnectionRefused            trader/errors.py   a service we need did not answer at start
     ├── JournalError                 trader/errors.py   a journal cannot be read or belongs to something else
-    └── ModeRefused                  trader/errors.py   this mode must not start now
+    ├── ModeRefused                  trader/errors.py   this mode must not start now
+    ├── SimulatorError               market/simulator/errors.py   a simulated exchange cannot start
+    ├── InfraError                   infra/errors.py    a process, port, store or Triton model is not as needed
+    └── PipelineError                pipelines/settings.py   an asset cannot be made from what it was given
     FrameError (ValueError)          market/errors.py   one undecodable frame: quarantined, never fatal
 
 While trading nothing here is raised across the loop: a late score, a rejected order or a lost socket is a value.

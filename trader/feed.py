@@ -12,14 +12,14 @@ from typing import Any, Final
 
 import msgspec
 
-from trader.feeds.connection import FAILURES, Connection, ConnectLimiter
+from trader.feeds.connection import ConnectLimiter
 from trader.feeds.link import Link, LinkListener, LinkSettings
 from trader.feeds.plans import PROTOCOLS, SocketPlan, book_requests, feed_plan
 from trader.feeds.skew import Skew, sample, take
 from trader.feeds.streams import Stream, Streams
 from trader.feeds.watchdog import Watchdog
 
-__all__ = ["TAPE_ENDED", "Feed", "FeedListener", "FeedSettings", "SocketPlan", "feed_plan", "run_socket"]
+__all__ = ["TAPE_ENDED", "Feed", "FeedListener", "FeedSettings", "SocketPlan", "feed_plan"]
 
 TAPE_ENDED: Final = "tape ended"
 _UPGRADE_NOTICE: Final = b'"64008"'
@@ -229,32 +229,3 @@ class Feed:
             "refused": self.refused,
             "recv_minus_event_ms": {repr(stream): msgspec.to_builtins(skew) for stream, skew in self.skew.items()},
         }
-
-
-async def run_socket(
-    url: str,
-    on_frame: FrameCallback,
-    on_up: Callable[[], None],
-    on_down: Callable[[str], None],
-    jitter: Callable[[], float],
-) -> None:
-    """Keep one plain socket (a user stream) alive until cancelled. ``on_down`` gets the close reason ("" when the
-    network just broke).
-
-    ``jitter`` draws from [0, 1): reconnect delays are spread by it so that many clients do not return at once.
-    """
-    plan, delay_s = SocketPlan(url, [], "user", "binanceusdm", ()), 0.1
-    while True:
-        connection = Connection(plan, lambda raw: on_frame("", raw), on_up)
-        try:
-            await connection.open()
-            delay_s = 0.1
-            await connection.closed.wait()
-            reason = connection.reason
-        except FAILURES as error:
-            reason = f"{type(error).__name__}: {error}"
-        finally:
-            connection.close()
-        on_down(reason)
-        await asyncio.sleep(delay_s * (1 + jitter()))
-        delay_s = min(delay_s * 2, 10.0)
