@@ -5,15 +5,14 @@ gate, orders. Fills change the ledger. Time passes only through the inputs' ``ts
 """
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Final
 
 import msgspec
 
-from market.instruments import Instrument
 from risk.gate import check
 from risk.types import Decision, Intent, Verdict
 from trader.accounts import Books, account_view, market_view, strategy_view
+from trader.enquiries import Enquiries
 from trader.execution import Status, WorkingOrder
 from trader.market_state import Tick
 from trader.quoting import plan
@@ -23,35 +22,26 @@ from trader.records import (
     CancelOrder,
     Control,
     DecisionRecord,
-    FetchFills,
     FrameIn,
     Input,
     MarketInfo,
-    OpenOrder,
     Order,
     OrderReply,
     OrderSent,
     OrderUpdate,
     Output,
-    QueryOrder,
     RequestScore,
-    Resync,
     ScoreIn,
     Start,
     Timer,
     WalletChange,
 )
 from trader.strategies.exits import exit_intent
-from trader.strategies.market_making import quotes
-from trader.strategies.momentum import entry
-from trader.view import Score, View
+from trader.view import Score
+from trader.wanted import describe, fewest_lots, wanted_now
 
-_SECOND: Final = 1_000_000_000
-_REPLY_TIMEOUT_NS: Final = 5 * _SECOND
 # a request may still be under way for its receive window: only after that does "no such order" mean that it never was
-_ABSENT_NS: Final = 6 * _SECOND
-_FILLS_EVERY_NS: Final = 2 * _SECOND
-_OVERLAP_MS: Final = 60_000
+_ABSENT_NS: Final = 6_000_000_000
 
 
 class Engine:
@@ -69,10 +59,7 @@ class Engine:
         self._requests = 0
         self._pending: dict[str, tuple[int, Tick]] = {}
         self._sent_ns: dict[tuple[str, int], int] = {}
-        self._resync_ns: dict[str, int] = {}
-        self._query_ns: dict[str, int] = {}
-        self._fills_ns: dict[str, int] = {}
-        self._was_up = False
+        self._ask = Enquiries(self.books)
         self._handlers: dict[type, Callable[..., list[Output]]] = {
             FrameIn: self._on_frame,
             ScoreIn: self._on_score,
@@ -120,7 +107,7 @@ class Engine:
     def _decide(self, symbol: str, ts_ns: int, tick: Tick, score: Score | None, refusal: str) -> list[Output]:
         """One decision: wanted intents, the gate's verdicts, and the orders that follow; always recorded."""
         view = strategy_view(self.books, symbol, score)
-        intents = self._wanted(view) if view is not None else ()
+        intents = wanted_now(view, self.start.config, self.mode) if view is not None else ()
         outputs: list[Output] = []
         verdicts: list[tuple[Verdict, ...]] = []
         client_ids: list[str] = []
@@ -142,24 +129,11 @@ class Engine:
             score=score,
             refusal=refusal,
             regime=self.books.risk[symbol].regime.value,
-            intents=tuple(_describe(i) for i in intents),
+            intents=tuple(describe(i) for i in intents),
             verdicts=tuple(verdicts),
             client_ids=tuple(client_ids),
         )
         return [record, *outputs]
-
-    def _wanted(self, view: View) -> tuple[Intent, ...]:
-        """What the strategies want now. An exit replaces all entries of its symbol; a killed trader only exits."""
-        config = self.start.config
-        if self.mode == "hard":
-            return _flatten(view)
-        leave = exit_intent(view, config.exits)
-        if leave is not None:
-            return (leave,)
-        if self.mode == "soft":
-            return ()
-        lead = entry(view, config.momentum)
-        return (lead,) if lead is not None else quotes(view, config.market_making)
 
     def _act(
         self, intent: Intent, kept: WorkingOrder | None, send: bool, ts_ns: int
@@ -173,7 +147,7 @@ class Engine:
                 return decision, kept.order.client_id, []
             return decision, "", [self._cancel(kept, ts_ns)] if kept.status is Status.OPEN else []
         lots = min(market.instrument.lots_floor(decision.qty), market.instrument.max_lots) if decision.allowed else 0
-        if not send or lots < _fewest_lots(intent, market.instrument) or self._too_soon(intent, ts_ns):
+        if not send or lots < fewest_lots(intent, market.instrument) or self._too_soon(intent, ts_ns):
             return decision, "", []
         order = self._new_order(intent, lots)
         self._sent_ns[intent.symbol, intent.side] = ts_ns
@@ -218,7 +192,7 @@ class Engine:
             return self._on_absent(event)
         order = self.books.orders.on_reply(event)
         if order is not None and order.status is Status.UNKNOWN:
-            return self._query(order, event.ts_ns)
+            return self._ask.order(order, event.ts_ns)
         return []
 
     def _on_update(self, event: OrderUpdate) -> list[Output]:
@@ -240,9 +214,9 @@ class Engine:
 
     def _on_account(self, event: AccountSnapshot) -> list[Output]:
         self.books.reconcile(event)
-        outputs = [o for symbol in self.books.differing(event) for o in self._fetch_fills(symbol, event.ts_ns)]
+        outputs = [o for symbol in self.books.differing(event) for o in self._ask.fills(symbol, event.ts_ns)]
         if event.open_orders is not None:
-            outputs += self._match_orders(event.open_orders, event.ts_ns)
+            outputs += self._ask.listed(event.open_orders, event.ts_ns)
         return outputs
 
     def _on_told(self, event: AccountUpdate) -> list[Output]:
@@ -253,41 +227,13 @@ class Engine:
         self.books.ledger.settle(event.change)
         return []
 
-    def _catch_up(self, ts_ns: int) -> list[Output]:
-        """The user stream is back: what became of our orders, and which trades were missed?"""
-        outputs: list[Output] = [o for w in self.books.orders.live.values() for o in self._query(w, ts_ns)]
-        if self._was_up:
-            outputs += [o for symbol in self.books.markets for o in self._fetch_fills(symbol, ts_ns)]
-        self._was_up = True
-        return outputs
-
-    def _fetch_fills(self, symbol: str, ts_ns: int) -> list[Output]:
-        """Positions differ: ask for trades we may have missed, from a while before the last one booked."""
-        if symbol not in self.books.markets or ts_ns - self._fills_ns.get(symbol, 0) < _FILLS_EVERY_NS:
-            return []
-        self._fills_ns[symbol] = ts_ns
-        return [FetchFills(symbol, max(0, self.books.fill_event_ns // 1_000_000 - _OVERLAP_MS))]
-
-    def _match_orders(self, listed: list[OpenOrder], ts_ns: int) -> list[Output]:
-        """Ask about orders that the venue no longer lists; cancel ours that it still lists though they ended here."""
-        at_venue = {o.client_id for o in listed}
-        outputs: list[Output] = []
-        for working in self.books.orders.live.values():
-            settled = working.status is Status.OPEN and ts_ns - working.moved_ns > _REPLY_TIMEOUT_NS
-            if settled and working.order.client_id not in at_venue:
-                outputs += self._query(working, ts_ns)
-        for o in listed:
-            if self.books.is_ours(o.client_id) and o.client_id not in self.books.orders.live:
-                outputs.append(CancelOrder(o.client_id, o.symbol))
-        return outputs
-
     def _on_timer(self, event: Timer) -> list[Output]:
         outputs: list[Output] = []
         self.books.tick_time(event.ts_ns)
         self.books.doubt(event.ts_ns)
-        for symbol in self.books.markets:
-            outputs += self._resync(symbol, event.ts_ns)
-            outputs += self._chase_silent_orders(symbol, event.ts_ns)
+        for symbol, market in self.books.markets.items():
+            outputs += self._ask.book(market, event.ts_ns)
+            outputs += self._ask.silent_orders(symbol, event.ts_ns)
             if self.books.holds(symbol) and self._needs_exit(symbol):
                 outputs += self._decide(symbol, event.ts_ns, self._tick(symbol), None, "exit")
             elif self._stale(symbol, event.ts_ns):
@@ -306,31 +252,6 @@ class Engine:
         age_ms = (ts_ns - market.recv_ns) / 1e6
         return not market.tradable or age_ms > self.start.config.limits.max_market_age_ms
 
-    def _resync(self, symbol: str, ts_ns: int) -> list[Output]:
-        """Ask for a snapshot while the book is not tradable, once a second."""
-        market = self.books.markets[symbol]
-        if market.book.tradable or ts_ns - self._resync_ns.get(symbol, 0) < _SECOND or not market.up:
-            return []
-        self._resync_ns[symbol] = ts_ns
-        return [Resync(symbol, market.book.reason)]
-
-    def _chase_silent_orders(self, symbol: str, ts_ns: int) -> list[Output]:
-        """Orders without an answer become unknown; unknown ones are asked about until the venue answers."""
-        outputs: list[Output] = []
-        for order in self.books.orders.of(symbol):
-            if order.status in (Status.SENT, Status.CANCELING) and ts_ns - order.moved_ns > _REPLY_TIMEOUT_NS:
-                order.move("unknown", ts_ns)
-            if order.status is Status.UNKNOWN:
-                outputs += self._query(order, ts_ns)
-        return outputs
-
-    def _query(self, order: WorkingOrder, ts_ns: int) -> list[Output]:
-        client_id = order.order.client_id
-        if ts_ns - self._query_ns.get(client_id, 0) < _SECOND:
-            return []
-        self._query_ns[client_id] = ts_ns
-        return [QueryOrder(client_id, order.order.symbol)]
-
     def _on_control(self, event: Control) -> list[Output]:
         affected = [s for s in event.symbols or self.books.markets if s in self.books.markets]
         match event.what:
@@ -340,7 +261,7 @@ class Engine:
             case "user_down":
                 self.books.synced = False
             case "user_up":
-                return self._catch_up(event.ts_ns)
+                return self._ask.after_reconnect(event.ts_ns)
             case "kill_soft":
                 self.mode = "hard" if self.mode == "hard" else "soft"
             case "kill_hard" | "stop":
@@ -357,35 +278,3 @@ def client_id(run_id: str, count: int) -> str:
     'cs69205a1bx12'
     """
     return f"{run_id}x{count}"
-
-
-def _flatten(view: View) -> tuple[Intent, ...]:
-    """Close the whole position at the market."""
-    p = view.position
-    if p is None:
-        return ()
-    side = -1 if p.qty > 0 else 1
-    return (
-        Intent(
-            symbol=view.symbol,
-            side=side,
-            qty=abs(p.qty),
-            px=view.bid_px if side < 0 else view.ask_px,
-            post_only=False,
-            reduce_only=True,
-            strategy="kill",
-            reason="flatten",
-            confidence=None,
-            stop_bps=None,
-        ),
-    )
-
-
-def _fewest_lots(intent: Intent, instrument: Instrument) -> int:
-    """Smallest order the venue takes; reduce-only orders are exempt from its notional filter."""
-    return 1 if intent.reduce_only else instrument.min_order_lots(Decimal(repr(intent.px)))
-
-
-def _describe(intent: Intent) -> str:
-    side = "buy" if intent.side > 0 else "sell"
-    return f"{side} {intent.qty:.8g} {intent.symbol} @ {intent.px:.10g} {intent.strategy}: {intent.reason}"

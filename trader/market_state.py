@@ -118,8 +118,8 @@ class MarketState:
 
     @property
     def tradable(self) -> bool:
-        """Its streams flow and its book stands."""
-        return self.up and self.book.tradable
+        """Its streams flow and its book stands, beyond doubt."""
+        return self.up and self.book.tradable and not self.book.doubt
 
     def disconnected(self, is_up: bool) -> None:
         """Frames may have been lost: the book must be rebuilt from a new snapshot. ``is_up``: they flow again."""

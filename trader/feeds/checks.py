@@ -28,8 +28,8 @@ class CheckedMarket:
 
     @property
     def tradable(self) -> bool:
-        """Its streams flow and its book stands."""
-        return self.up and self.book.tradable
+        """Its streams flow and its book stands, beyond doubt."""
+        return self.up and self.book.tradable and not self.book.doubt
 
     def disconnected(self, is_up: bool) -> None:
         """Frames may have been lost: the book starts anew."""
@@ -37,7 +37,7 @@ class CheckedMarket:
         self.book = Book(self.symbol, self._rule)
 
     def on_frame(self, raw: bytes, recv_ns: int) -> bool:
-        """Judge one frame; True when it shows that depth frames were lost."""
+        """Judge one frame; True when it shows that depth frames were lost, or (Bybit) may have been."""
         try:
             events = self._decode(raw, recv_ns)
             if not events:
@@ -50,10 +50,9 @@ class CheckedMarket:
 
     def _is_gap(self, event: Depth) -> bool:
         depth = event if event.symbol else msgspec.structs.replace(event, symbol=self.symbol)
-        if self.book.apply(depth) is not Applied.GAP:
-            return False
-        self.gaps += 1
-        return True
+        applied = self.book.apply(depth)
+        self.gaps += applied is Applied.GAP
+        return applied is Applied.GAP or bool(self.book.doubt)
 
 
 class Checks:
@@ -63,7 +62,7 @@ class Checks:
         self.markets = {symbol: CheckedMarket(venue, symbol) for symbol in symbols}
 
     def take(self, symbol: str, recv_ns: int, raw: bytes, decode: bool) -> bool:
-        """Count a frame and, when ``decode``, judge it; True when depth frames were lost."""
+        """Count a frame and, when ``decode``, judge it; True when depth frames were or may have been lost."""
         market = self.markets[symbol]
         market.frames += 1
         return decode and market.on_frame(raw, recv_ns)
