@@ -12,6 +12,7 @@ from market.simulator.orders import Leg
 MODES: Final = {"net_mode": False, "long_short_mode": True}
 MARGIN_MODES: Final = {"cross": False, "isolated": True}
 BILL_TYPES: Final = {"COMMISSION": "2", "REALIZED_PNL": "2", "FUNDING_FEE": "8", "INSURANCE_CLEAR": "5"}
+FUNDING_PAID, FUNDING_RECEIVED = "173", "174"
 
 
 def balance(face: OkxFace, call: Call) -> list[Json]:
@@ -116,6 +117,7 @@ def _bill(face: OkxFace, bill_id: int, income: Any) -> Json:
         "instId": income.symbol,
         "ccy": face.contracts[income.symbol].instrument.quote,
         "type": BILL_TYPES.get(income.kind, "0"),
+        "subType": _sub_type(income),
         "balChg": amount,
         "posBalChg": "0",
         "pnl": amount if income.kind == "REALIZED_PNL" else "0",
@@ -123,6 +125,12 @@ def _bill(face: OkxFace, bill_id: int, income: Any) -> Json:
         "tradeId": str(income.trade_id or ""),
         "ts": ms(income.ts_ns),
     }
+
+
+def _sub_type(income: Any) -> str:
+    if income.kind != "FUNDING_FEE":
+        return ""
+    return FUNDING_PAID if income.amount < 0 else FUNDING_RECEIVED
 
 
 def currencies(face: OkxFace, _call: Call) -> list[Json]:

@@ -19,7 +19,7 @@ from market.simulator.okx_limits import Limits
 from market.simulator.okx_messages import Json, ms
 from market.simulator.orders import Order
 from market.simulator.player import Player
-from market.simulator.reports import AccountReport, OrderReport, Report, Stop, StopReport, StopStatus
+from market.simulator.reports import AccountReport, Cause, OrderReport, Report, Stop, StopReport, StopStatus
 
 KEEP_ALIVE_S: Final = 60.0
 NOTICE_S: Final = 60.0
@@ -56,6 +56,13 @@ CODES: Final[dict[Reason, tuple[str, str]]] = {
     Reason.POSITION_SIDE: (PARAMETER, "Parameter posSide error"),
     Reason.POSITION_CAP: ("51004", "Order failed. The position would exceed the maximum of its leverage."),
     Reason.ADD_MARGIN: ("59301", "Margin adjustment failed for exceeding the max limit."),
+}
+EVENTS: Final = {
+    "trade": "filled",
+    "funding": "funding_fee",
+    "margin": "adjust_margin",
+    "margin_mode": "adjust_margin",
+    "insurance": "claw_back",
 }
 PUSHED_STOPS: Final = (StopStatus.NEW, StopStatus.FINISHED, StopStatus.CANCELED, StopStatus.REJECTED)
 
@@ -144,7 +151,10 @@ class OkxFace:
         self.exchange.refresh_marks()
         self.tell("account", None, lambda: [rows.balance_row(self.exchange)])
         self.tell("positions", contract, lambda: [rows.position_row(self.exchange, contract, report.leg)])
-        self.tell("balance_and_position", None, lambda: [self.summary([contract], report.cause.value.lower())])
+        # funding of a cross position changes the balance alone
+        is_cash = report.cause is Cause.FUNDING and not self.exchange.account.is_isolated[report.symbol]
+        changed = [] if is_cash else [contract]
+        self.tell("balance_and_position", None, lambda: [self.summary(changed, report.cause.value.lower())])
 
     def order_row(self, order_id: int) -> Json:
         """An order as the venue shows it."""
@@ -171,7 +181,7 @@ class OkxFace:
         positions = rows.position_rows(self.exchange, contracts, with_flat=event != "snapshot")
         return {
             "pTime": ms(self.exchange.now_ns),
-            "eventType": {"trade": "filled", "funding": "funding_fee"}.get(event, event),
+            "eventType": EVENTS.get(event, event),
             "balData": [{name: balance[name] for name in ("ccy", "cashBal", "uTime")}],
             "posData": [{name: row[name] for name in names} for row in positions],
             "trades": [],

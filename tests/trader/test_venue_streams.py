@@ -123,12 +123,37 @@ def test_okx_logs_in_then_subscribes_and_is_ready_with_its_orders():
     args = json.loads(login)["args"][0]
     assert (args["apiKey"], args["passphrase"], args["timestamp"]) == ("key", "phrase", "1538054050")
     asked = stream.receive(b'{"event":"login","code":"0","msg":""}', 1)
-    assert {a["channel"] for a in json.loads(asked.send[0])["args"]} == {"orders", "positions", "account"}
-    assert not stream.receive(b'{"event":"subscribe","arg":{"channel":"account"}}', 1).ready
+    channels = {a["channel"] for a in json.loads(asked.send[0])["args"]}
+    assert channels == {"orders", "positions", "balance_and_position"}
+    assert not stream.receive(b'{"event":"subscribe","arg":{"channel":"positions"}}', 1).ready
     assert stream.receive(b'{"event":"subscribe","arg":{"channel":"orders","instType":"SWAP"}}', 1).ready
     assert stream.receive(b"pong", 1).events == ()
     assert "60009" in stream.receive(b'{"event":"error","code":"60009","msg":"Login failed."}', 1).lost
     assert "64008" in stream.receive(b'{"event":"notice","code":"64008","msg":"upgrade"}', 1).lost
+
+
+def okx_balances(event, **cash):
+    data = [{"ccy": ccy, "cashBal": amount, "uTime": "5"} for ccy, amount in cash.items()]
+    row = {"pTime": "5", "eventType": event, "balData": data, "posData": [], "trades": []}
+    return json.dumps({"arg": {"channel": "balance_and_position", "uid": "1"}, "data": [row]}).encode()
+
+
+def test_okx_funding_is_the_step_of_the_balance_that_no_trade_made():
+    stream = okx_stream()
+    pushes = [
+        ("snapshot", "100"),
+        ("filled", "99.5"),
+        ("funding_fee", "99.25"),
+        ("filled", "98"),
+        ("funding_fee", "98.1"),
+    ]
+    events = [e for event, cash in pushes for e in stream.receive(okx_balances(event, USDT=cash, BTC="3"), 7).events]
+    assert [(e.reason, e.change, e.ts_event) for e in events] == [
+        ("funding_fee", D("-0.25"), 5_000_000),
+        ("funding_fee", D("0.1"), 5_000_000),
+    ]
+    assert stream.receive(okx_balances("transferred", USDT="108.1"), 7).events[0].change == D(10)
+    assert stream.receive(okx_balances("transferred", BTC="4"), 7).events == ()
 
 
 @pytest.mark.data

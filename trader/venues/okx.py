@@ -187,7 +187,8 @@ class OkxVenue:
         return [msgspec.structs.replace(t, client_id=state.client_id) for t in self._trades(trades["data"])] + [state]
 
     async def user_stream(self) -> "OkxStream":
-        return OkxStream(f"{self._ws.rstrip('/')}{PATH}", self._keys, self._contracts, self._venue_s)
+        url = f"{self._ws.rstrip('/')}{PATH}"
+        return OkxStream(url, self._keys, self._contracts, self._venue_s, self._quote)
 
     async def keep_alive(self) -> None:
         """Nothing to extend: the stream lives by its pings."""

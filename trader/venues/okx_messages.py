@@ -12,7 +12,7 @@ import orjson
 
 from market.errors import FrameError
 from market.instruments import Instrument
-from trader.records import AccountUpdate, Order, OrderUpdate
+from trader.records import AccountUpdate, Order, OrderUpdate, WalletChange
 from trader.venues.common import (
     MS,
     ZERO,
@@ -30,18 +30,28 @@ STATES: Final = {
     "canceled": "CANCELED",
     "mmp_canceled": "CANCELED",
 }
+# reasons of a push whose money the fills tell, and the state at the start
+TRADED: Final = frozenset({"snapshot", "filled", "liquidation", "adl", "delivered", "exercised"})
 
 
 class OkxStream:
-    """Login, then orders, positions and account; complete once the orders subscription is confirmed."""
+    """Login, then orders, positions and balances; complete once the orders subscription is confirmed.
+
+    The venue states what the cash balance is, never what changed it by how much (``balance_and_position``): funding is
+    the step from one push to the next. ``quote`` is the asset that the ledger counts.
+    """
 
     ping = b"ping"
 
-    def __init__(self, url: str, keys: Keys, contracts: Mapping[str, Decimal], venue_s: Callable[[], int]) -> None:
+    def __init__(
+        self, url: str, keys: Keys, contracts: Mapping[str, Decimal], venue_s: Callable[[], int], quote: str = "USDT"
+    ) -> None:
         self.url = url
         self._keys = keys
         self._contracts = contracts
         self._venue_s = venue_s
+        self._quote = quote
+        self._cash: Decimal | None = None
         self._fees: dict[str, Decimal] = {}
 
     def hello(self) -> list[bytes]:
@@ -68,7 +78,7 @@ class OkxStream:
                 return Received(lost=f"{frame.event} {frame.code} {frame.msg}")
         return Received()
 
-    def _on_data(self, frame: "_Frame", ts_ns: int) -> tuple[OrderUpdate | AccountUpdate, ...]:
+    def _on_data(self, frame: "_Frame", ts_ns: int) -> tuple[OrderUpdate | AccountUpdate | WalletChange, ...]:
         channel = frame.arg.channel if frame.arg is not None else ""
         if channel == "orders":
             rows = [msgspec.json.decode(row, type=_Order) for row in frame.data]
@@ -78,7 +88,22 @@ class OkxStream:
             qty = {p.instId: number(p.pos) * self._contracts.get(p.instId, Decimal(1)) for p in held}
             ts_event = max(int(p.uTime or 0) for p in held) * MS
             return (AccountUpdate(ts_ns=ts_ns, ts_event=ts_event, reason="positions", positions=qty),)
+        if channel == "balance_and_position":
+            told = [msgspec.json.decode(row, type=_Balances) for row in frame.data]
+            return tuple(change for row in told for change in self._on_balances(row, ts_ns))
         return ()
+
+    def _on_balances(self, row: "_Balances", ts_ns: int) -> list[WalletChange]:
+        """Money that moved without a trade. Steps of trades are booked from their fills, and only remembered here."""
+        changes = []
+        for cash in (number(b.cashBal) for b in row.balData if b.ccy == self._quote):
+            before, self._cash = self._cash, cash
+            if before is not None and cash != before and row.eventType not in TRADED:
+                ts_event, change = int(row.pTime or 0) * MS, cash - before
+                changes.append(
+                    WalletChange(ts_ns=ts_ns, ts_event=ts_event, reason=row.eventType, symbol="", change=change)
+                )
+        return changes
 
     def _on_order(self, row: "_Order", ts_ns: int) -> OrderUpdate:
         """Fees are told per fill, or else as the order's sum so far."""
@@ -107,7 +132,7 @@ SUBSCRIBE: Final = orjson.dumps(
         "op": "subscribe",
         "args": [
             {"channel": "positions", "instType": "SWAP"},
-            {"channel": "account"},
+            {"channel": "balance_and_position"},
             {"channel": "orders", "instType": "SWAP"},
         ],
     }
@@ -149,6 +174,17 @@ class _Position(msgspec.Struct):
     instId: str
     pos: str
     uTime: str = ""
+
+
+class _Balance(msgspec.Struct):
+    ccy: str
+    cashBal: str
+
+
+class _Balances(msgspec.Struct):
+    eventType: str
+    pTime: str = ""
+    balData: tuple[_Balance, ...] = ()
 
 
 _decoder = msgspec.json.Decoder(_Frame)
