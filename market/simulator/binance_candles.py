@@ -8,9 +8,12 @@ from market.simulator.binance_face import BinanceFace, Route, integer, require
 from market.simulator.binance_messages import Json, ms, text
 from market.simulator.candles import INTERVALS, Candle, Candles, end_of
 from market.simulator.exchange import Market
+from market.simulator.interest import STEPS_MS, Reading, sampled
 
 MAX_CANDLES: Final = 1_500
 MAX_RATES: Final = 1_000
+MAX_INTEREST: Final = 500
+CANDLE_WEIGHTS: Final = ((99, 1), (499, 2), (1_000, 5), (MAX_CANDLES, 10))
 
 
 def row(instrument: Instrument, interval: str, candle: Candle) -> list[Any]:
@@ -96,11 +99,35 @@ def open_interest(face: BinanceFace, params: dict[str, str]) -> Json:
     return {"symbol": symbol, "openInterest": qty, "time": ms(face.exchange.now_ns)}
 
 
+def open_interest_history(face: BinanceFace, params: dict[str, str]) -> list[Json]:
+    """What stood at each step of ``period``, oldest first; more than a page of it: the newest (documented nowhere)."""
+    market, period = face.exchange.market(require(params, "symbol")), require(params, "period")
+    if period not in STEPS_MS:
+        raise ApiError(-1130, "Data sent for parameter 'period' is not valid.")
+    start_ms, end_ms = integer(params, "startTime", 0), integer(params, "endTime", 2**60)
+    seen = sampled(market.interest, STEPS_MS[period], face.exchange.now_ns)
+    rows = [_interest(market.instrument.symbol, at, one) for at, one in seen if start_ms <= at <= end_ms]
+    limit = min(integer(params, "limit", 30), MAX_INTEREST)
+    return rows[-limit:] if limit else []
+
+
+def _interest(symbol: str, at_ms: int, reading: Reading) -> Json:
+    amounts = {"sumOpenInterest": f"{reading.qty:.8f}", "sumOpenInterestValue": f"{reading.qty * reading.px:.8f}"}
+    return {"symbol": symbol, **amounts, "timestamp": at_ms}
+
+
+def candle_weight(params: dict[str, str]) -> int:
+    """Request weight of a call for candles, by how many may come."""
+    limit = int(params["limit"]) if params.get("limit", "").isdecimal() else 500
+    return next((weight for most, weight in CANDLE_WEIGHTS if limit <= most), CANDLE_WEIGHTS[-1][1])
+
+
 ROUTES: Final[dict[tuple[str, str], Route]] = {
     ("GET", "/fapi/v1/klines"): Route(klines, 5, "none"),
     ("GET", "/fapi/v1/markPriceKlines"): Route(mark_klines, 5, "none"),
     ("GET", "/fapi/v1/indexPriceKlines"): Route(index_klines, 5, "none"),
-    ("GET", "/fapi/v1/fundingRate"): Route(funding_rate, 1, "none"),
-    ("GET", "/fapi/v1/fundingInfo"): Route(funding_info, 1, "none"),
+    ("GET", "/fapi/v1/fundingRate"): Route(funding_rate, 0, "none", pool="funding"),
+    ("GET", "/fapi/v1/fundingInfo"): Route(funding_info, 0, "none", pool="funding"),
     ("GET", "/fapi/v1/openInterest"): Route(open_interest, 1, "none"),
+    ("GET", "/futures/data/openInterestHist"): Route(open_interest_history, 0, "none", pool="statistics"),
 }

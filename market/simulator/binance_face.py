@@ -101,7 +101,8 @@ class BinanceFace:
 
         ws = binance_ws.handler(self)
         sockets = [web.get(path if path.startswith("/") else f"/{path}", ws) for path in binance_ws.PATHS]
-        return [*sockets, web.route("*", "/fapi/{tail:.*}", binance_rest.handler(self))]
+        rest = binance_rest.handler(self)
+        return [*sockets, *(web.route("*", path, rest) for path in ("/fapi/{tail:.*}", "/futures/data/{tail:.*}"))]
 
     def keys(self) -> dict[str, str | None]:
         """What a client signs with."""
@@ -130,6 +131,7 @@ class Route(msgspec.Struct, frozen=True):
     """One REST call. ``handler`` runs when the request reaches the exchange if it ``travels``, else at once.
 
     ``security`` is ``none``, ``key`` or ``signed``; ``weight_all`` is the weight without a symbol when that differs.
+    ``pool`` names a limit of its own that the call counts against instead of the weight.
     """
 
     handler: Callable[[BinanceFace, dict[str, str]], Any]
@@ -138,6 +140,7 @@ class Route(msgspec.Struct, frozen=True):
     travels: bool = False
     new_orders: bool = False
     weight_all: int | None = None
+    pool: str = ""
 
 
 def require(params: dict[str, str], name: str) -> str:

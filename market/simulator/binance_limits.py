@@ -1,4 +1,5 @@
-"""Binance's rate limits: request weight per minute, orders per 10 s and minute; 429 beyond, 418 for those who go on."""
+"""Binance's rate limits: request weight per minute, orders per 10 s and minute, calls of a group per five minutes; 429
+beyond, 418 for those who go on."""
 
 from typing import Final
 
@@ -9,6 +10,9 @@ ORDERS_PER_10S: Final = 300
 ORDERS_PER_MINUTE: Final = 1_200
 REFUSALS_BEFORE_BAN: Final = 100
 BAN_S: Final = 120
+# funding rates and their rules share one count of an address, the statistics under /futures/data another
+POOLS: Final = {"funding": 500, "statistics": 1_000}
+POOL_S: Final = 300
 
 
 class Window:
@@ -37,8 +41,17 @@ class Limits:
     def __init__(self, weight_limit: int = WEIGHT_PER_MINUTE) -> None:
         self.weight_limit = weight_limit
         self.weight, self.orders_10s, self.orders_1m = Window(60), Window(10), Window(60)
+        self._pools = {name: Window(POOL_S) for name in POOLS}
         self._refusals = 0
         self._banned_until_s = 0.0
+
+    def spend_pool(self, name: str, now_s: float) -> None:
+        """Count a call of a group that has a limit of its own, or refuse it."""
+        window = self._pools[name]
+        if window.roll(now_s) >= POOLS[name]:
+            text = f"Too many requests; current limit is {POOLS[name]} requests per 5 minutes."
+            raise ApiError(-1003, text, 429, {"Retry-After": str(window.left_s(now_s))})
+        window.used += 1
 
     def spend(self, weight: int, now_s: float) -> None:
         """Count a request, or refuse it."""

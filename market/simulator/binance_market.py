@@ -1,6 +1,7 @@
 """Public REST calls of Binance USD-M: metadata, depth, tickers, trades, mark prices."""
 
 from decimal import Decimal
+from math import isnan
 from typing import Any, Final
 
 from market.events import Trade
@@ -14,6 +15,9 @@ from market.simulator.rules import MAX_OPEN_ORDERS, PX_BAND, decimals
 from market.simulator.stops import MAX_STOPS
 
 DEPTH_LIMITS: Final = (5, 10, 20, 50, 100, 500, 1_000)
+HOUR_MS: Final = 3_600_000
+LATEST_MS: Final = 2**43
+LATEST_NS = LATEST_ID = 2**63 - 1
 PERPETUAL_END_MS: Final = 4_133_404_800_000
 MAX_TICKS: Final = 10_000_000_000
 ORDER_TYPES: Final = [
@@ -212,9 +216,9 @@ def _premium(face: BinanceFace, market: Market) -> Json:
     return {
         "symbol": market.instrument.symbol,
         "markPrice": px,
-        "indexPrice": px if mark is None else _number(mark.index_px),
+        "indexPrice": px if mark is None or isnan(mark.index_px) else _number(mark.index_px),
         "estimatedSettlePrice": px,
-        "lastFundingRate": "0" if mark is None else _number(mark.funding_rate),
+        "lastFundingRate": "0" if mark is None or isnan(mark.funding_rate) else _number(mark.funding_rate),
         "interestRate": "0.00010000",
         "nextFundingTime": 0 if mark is None else ms(mark.next_funding_ns),
         "time": ms(face.exchange.now_ns),
@@ -222,30 +226,48 @@ def _premium(face: BinanceFace, market: Market) -> Json:
 
 
 def trades(face: BinanceFace, params: dict[str, str]) -> list[Json]:
-    return [_trade(market, trade) | {"id": trade.trade_id} for market, trade in _recent(face, params)]
+    market, limit = face.exchange.market(require(params, "symbol")), rows_asked(params)
+    return [trade_row(trade) for trade in market.prints.latest(limit)]
+
+
+def old_trades(face: BinanceFace, params: dict[str, str]) -> list[Json]:
+    """Trades from an id on, else the latest ones."""
+    prints, limit = face.exchange.market(require(params, "symbol")).prints, rows_asked(params, most=500)
+    found = prints.after(integer(params, "fromId"), 0, LATEST_NS, limit) if params.get("fromId") else None
+    return [trade_row(trade) for trade in (prints.latest(limit) if found is None else found)]
 
 
 def agg_trades(face: BinanceFace, params: dict[str, str]) -> list[Json]:
-    """Recent trades, one aggregate each."""
-    rows = []
-    for _, trade in _recent(face, params):
-        ids = {"a": trade.trade_id, "f": trade.trade_id, "l": trade.trade_id}
-        rows.append(
-            ids | {"p": _number(trade.px), "q": _number(trade.qty), "T": ms(trade.ts_event), "m": trade.side < 0}
-        )
-    return rows
+    """One aggregate per trade: the first ones from an id or a time on, up to an hour of them, else the latest."""
+    prints, limit = face.exchange.market(require(params, "symbol")).prints, rows_asked(params)
+    start_ms, end_ms = integer(params, "startTime", 0), integer(params, "endTime", LATEST_MS)
+    if start_ms and params.get("endTime") and end_ms - start_ms > HOUR_MS:
+        raise ApiError(-1127, "More than 1 hours between startTime and endTime.")
+    end_ns = end_ms * 1_000_000 + 999_999
+    if params.get("fromId") or start_ms:
+        found = prints.after(integer(params, "fromId", 0), start_ms * 1_000_000, end_ns, limit)
+    else:
+        found = prints.before(LATEST_ID, end_ns + 1, limit)[::-1]
+    return [_aggregate(trade) for trade in found]
 
 
-def _recent(face: BinanceFace, params: dict[str, str]) -> list[tuple[Market, Trade]]:
-    market = face.exchange.market(require(params, "symbol"))
-    limit = integer(params, "limit", 500)
-    return [(market, trade) for trade in list(market.stats.recent)[-limit:]]
+def rows_asked(params: dict[str, str], most: int = 1_000, default: int = 500) -> int:
+    """How many rows a page may have."""
+    return min(integer(params, "limit", default), most)
 
 
-def _trade(_market: Market, trade: Trade) -> Json:
+def _aggregate(trade: Trade) -> Json:
+    ids = {"a": trade.trade_id, "f": trade.trade_id, "l": trade.trade_id}
+    px, qty = _number(trade.px), _number(trade.qty)
+    return ids | {"p": px, "q": qty, "nq": qty, "T": ms(trade.ts_event), "m": trade.side < 0}
+
+
+def trade_row(trade: Trade) -> Json:
+    """A trade as ``trades`` and ``historicalTrades`` list it."""
     px, qty = _number(trade.px), _number(trade.qty)
     quote = _number(trade.px * trade.qty)
-    return {"price": px, "qty": qty, "quoteQty": quote, "time": ms(trade.ts_event), "isBuyerMaker": trade.side < 0}
+    row = {"id": trade.trade_id, "price": px, "qty": qty, "quoteQty": quote, "time": ms(trade.ts_event)}
+    return row | {"isBuyerMaker": trade.side < 0}
 
 
 ROUTES: Final = {
@@ -259,5 +281,6 @@ ROUTES: Final = {
     ("GET", "/fapi/v2/ticker/price"): Route(ticker_price, 1, "none", weight_all=2),
     ("GET", "/fapi/v1/premiumIndex"): Route(premium_index, 1, "none", weight_all=10),
     ("GET", "/fapi/v1/trades"): Route(trades, 5, "none"),
+    ("GET", "/fapi/v1/historicalTrades"): Route(old_trades, 20, "key"),
     ("GET", "/fapi/v1/aggTrades"): Route(agg_trades, 20, "none"),
 }

@@ -26,14 +26,17 @@ ROUTES: Final[dict[tuple[str, str], Route]] = {
     **binance_algo.ROUTES,
     **binance_candles.ROUTES,
 }
+CANDLES: Final = (binance_candles.klines, binance_candles.mark_klines, binance_candles.index_klines)
 UNKNOWN_OUTCOME: Final = ApiError(-1000, "Unknown error, please check your request or try again later.", 503)
 
 
 def weight(route: Route, params: dict[str, str]) -> int:
-    """Request weight of a call; depth by its limit, tickers and open orders more without a symbol."""
+    """Request weight of a call; depth and candles by their limit, tickers and open orders more without a symbol."""
     if route.handler is binance_market.depth:
         limit = int(params["limit"]) if params.get("limit", "").isdecimal() else 500
         return 2 if limit <= 50 else 5 if limit <= 100 else 10 if limit <= 500 else 20
+    if route.handler in CANDLES:
+        return binance_candles.candle_weight(params)
     if route.weight_all is not None and not params.get("symbol"):
         return route.weight_all
     return route.weight
@@ -48,6 +51,8 @@ async def answer(face: BinanceFace, request: web.Request, body: str) -> Any:
     query = request.rel_url.raw_query_string
     params = parse(query, body)
     face.limits.spend(weight(route, params), time.time())
+    if route.pool:
+        face.limits.spend_pool(route.pool, time.time())
     if route.security != "none":
         check_key(face.credentials, request.headers.get("X-MBX-APIKEY"))
     if route.security == "signed":

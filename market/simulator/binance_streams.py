@@ -5,6 +5,7 @@ no more often, in market time, than the venue sends them.
 """
 
 from collections.abc import Iterator, Sequence
+from math import isnan
 from typing import Any, Final
 
 import msgspec
@@ -138,11 +139,16 @@ class BinanceStreams(BinanceSource):
                 "E": ms(mark.ts_event),
                 "s": mark.symbol,
                 "p": f"{mark.mark_px:.8f}",
-                "i": f"{mark.index_px:.8f}",
+                "i": _decimal(mark.index_px),
                 "P": f"{mark.mark_px:.8f}",
-                "r": f"{mark.funding_rate:.8f}",
+                "r": _decimal(mark.funding_rate),
                 "T": ms(mark.next_funding_ns),
             }
             for mark in marks
         ]
         yield (ALL, "markPrice"), msgspec.json.encode(rows)
+
+
+def _decimal(value: float) -> str:
+    """Eight decimals; empty where the recording states none, as the venue's own message is for such contracts."""
+    return "" if isnan(value) else f"{value:.8f}"

@@ -1,18 +1,17 @@
 """The exchange with what Bybit adds: a listener, numbered events, and orders that are cancelled, not refused."""
 
+from collections import deque
 from collections.abc import Callable
-from math import isnan
 from typing import Final
 
-import msgspec
-
-from market.events import Depth, Event, Mark, OpenInterest, Quote, Trade
+from market.events import Depth, Event, Mark, Quote, Trade
 from market.simulator.errors import Reason, Reject
-from market.simulator.exchange import Exchange
+from market.simulator.exchange import Exchange, Market
 from market.simulator.orders import Order, OrderRequest, Status
 from market.simulator.reports import Execution
 from market.simulator.rules import sized
 
+RECENT: Final = 1_000
 CANCELLED_FOR: Final = {
     Reason.POST_ONLY: "EC_PostOnlyWillTakeLiquidity",
     Reason.FILL_OR_KILL: "EC_NoImmediateQtyToFill",
@@ -24,12 +23,12 @@ class BybitExchange(Exchange):
 
     ``why`` holds, per order id, the venue's reason for such a cancellation. ``seq`` numbers the events of a symbol,
     ``book_seq`` is that of the last one that could change its book: Bybit orders messages of all depths by it.
-    ``interest`` holds (time ns, open interest) as recorded.
+    ``recent`` holds the last trades with their ``seq``, all that the venue gives back: it names them by UUID.
     """
 
     def __init__(self, *arguments: object, **named: object) -> None:
         super().__init__(*arguments, **named)  # type: ignore[arg-type]
-        self.interest: dict[str, list[tuple[int, float]]] = {symbol: [] for symbol in self.markets}
+        self.recent: dict[str, deque[tuple[int, Trade]]] = {symbol: deque(maxlen=RECENT) for symbol in self.markets}
         self.listener: Callable[[Event], None] = lambda _event: None
         self.why: dict[int, str] = {}
         self.seq, self.book_seq = dict.fromkeys(self.markets, 0), dict.fromkeys(self.markets, 0)
@@ -39,19 +38,21 @@ class BybitExchange(Exchange):
         market = self.markets.get(event.symbol)
         if market is None:
             return
-        if isinstance(event, Mark):
-            event = whole(event, market.mark)
-            if isnan(event.mark_px):
-                return  # the recording began amid updates: there is no mark price yet
-        super().on_event(event, is_aggregate)
         self.seq[event.symbol] += 1
-        if isinstance(event, Depth | Quote):
+        super().on_event(event, is_aggregate)
+        if isinstance(event, Mark):
+            if market.mark is None:
+                return  # the recording began amid updates: there is no mark price yet
+            event = market.mark
+        elif isinstance(event, Depth | Quote):
             self.book_seq[event.symbol] = self.seq[event.symbol]
-        elif isinstance(event, OpenInterest) and not isnan(event.open_interest):
-            self.interest[event.symbol].append((self.now_ns, event.open_interest))
         elif isinstance(event, Trade) and (not event.is_market or is_aggregate == market.prints_trades):
             return
         self.listener(event)
+
+    def remember(self, market: Market, trade: Trade) -> None:
+        """Keep the last trades."""
+        self.recent[trade.symbol].append((self.seq[trade.symbol], trade))
 
     def place(self, request: OrderRequest) -> Order:
         """Accept an order and match it; one that post-only or fill-or-kill forbids is cancelled at once."""
@@ -79,16 +80,3 @@ class BybitExchange(Exchange):
         """A post-only order amended to a price at which it would take is cancelled."""
         self.why[order.order_id] = CANCELLED_FOR[Reason.POST_ONLY]
         self.cancel(order.symbol, order.order_id, None)
-
-
-def whole(mark: Mark, before: Mark | None) -> Mark:
-    """A mark with what it leaves out (NaN, 0) taken from the one before; the venue's updates hold only changes."""
-    if before is None:
-        return mark
-    return msgspec.structs.replace(
-        mark,
-        mark_px=before.mark_px if isnan(mark.mark_px) else mark.mark_px,
-        index_px=before.index_px if isnan(mark.index_px) else mark.index_px,
-        funding_rate=before.funding_rate if isnan(mark.funding_rate) else mark.funding_rate,
-        next_funding_ns=mark.next_funding_ns or before.next_funding_ns,
-    )

@@ -8,16 +8,21 @@ from market.simulator import brackets
 from market.simulator import bybit_topics as topics
 from market.simulator.bybit_auth import BybitError
 from market.simulator.bybit_calls import Route, linear_symbol
+from market.simulator.bybit_exchange import RECENT
 from market.simulator.bybit_params import integer, page, require
 from market.simulator.bybit_topics import INTERVALS, Json, text
 from market.simulator.candles import Candles
+from market.simulator.interest import sampled
 from market.simulator.rules import PX_BAND, decimals
 
 if TYPE_CHECKING:
     from market.simulator.bybit_face import BybitFace
 
 CATEGORIES: Final = ("linear", "inverse", "spot", "option")
-INTEREST_MS: Final = {"5min": 300_000, "15min": 900_000, "30min": 1_800_000, "1h": 3_600_000, "4h": 14_400_000}
+INTEREST_MS: Final = {
+    **{"5min": 300_000, "15min": 900_000, "30min": 1_800_000, "1h": 3_600_000, "4h": 14_400_000},
+    "1d": 86_400_000,
+}
 MAX_TICKS: Final = 10_000_000_000
 MAX_DEPTH: Final = 1_000
 
@@ -104,10 +109,11 @@ def tickers(face: "BybitFace", params: dict[str, Any]) -> Json:
 
 
 def recent_trades(face: "BybitFace", params: dict[str, Any]) -> Json:
-    """Newest first."""
-    symbol, limit = linear_symbol(face, params), min(integer(params, "limit", 500), 1_000)
-    seen = list(face.exchange.markets[symbol].stats.recent)[-limit:][::-1] if limit else []
-    return {"category": "linear", "list": [_trade(topics.trade(face.exchange, one)) for one in seen]}
+    """The last thousand, newest first: the venue has no call for older ones."""
+    symbol, limit = linear_symbol(face, params), min(integer(params, "limit", 500), RECENT)
+    seen = list(face.exchange.recent[symbol])[-limit:][::-1] if limit else []
+    rows = [_trade(topics.trade(face.exchange, one) | {"seq": seq}) for seq, one in seen]
+    return {"category": "linear", "list": rows}
 
 
 def _trade(row: Json) -> Json:
@@ -135,20 +141,23 @@ def _without_volume(answer: Json) -> Json:
 
 
 def _candles(instrument: Instrument, params: dict[str, Any], series: Candles) -> Json:
-    """Newest first, ``start`` to ``end`` (ms) of their opening."""
+    """Newest first, ``start`` to ``end`` (ms) of their opening: the first ones after a start alone, else the last."""
     interval, limit = require(params, "interval"), min(integer(params, "limit", 200), 1_000)
     if interval not in INTERVALS:
         raise BybitError(10001, "params error: Invalid interval")
     start_ms, end_ms = integer(params, "start", 0), integer(params, "end", 2**60)
     found = [c for c in series.joined(INTERVALS[interval]) if start_ms <= c.start_ms <= end_ms]
-    rows = [topics.candle_row(instrument, candle) for candle in found[::-1][:limit]]
+    shown = found[:limit] if params.get("start") and not params.get("end") else found[-limit:] if limit else []
+    rows = [topics.candle_row(instrument, candle) for candle in reversed(shown)]
     return {"symbol": instrument.symbol, "category": "linear", "list": rows}
 
 
 def funding_history(face: "BybitFace", params: dict[str, Any]) -> Json:
-    """Settlements the recording showed, newest first."""
+    """Settlements the recording showed, newest first, up to ``endTime``; a start without an end is an error here."""
     symbol, limit = linear_symbol(face, params), min(integer(params, "limit", 200), 200)
-    start_ms, end_ms = integer(params, "startTime", 0), integer(params, "endTime", 2**60)
+    if params.get("startTime") and not params.get("endTime"):
+        raise BybitError(10001, "params error: endTime is required with startTime")
+    start_ms, end_ms = _stretch(params)
     settled = face.exchange.markets[symbol].settled
     seen = [mark for mark in settled if start_ms <= mark.next_funding_ns // 1_000_000 <= end_ms]
     rows = [
@@ -162,16 +171,25 @@ def funding_history(face: "BybitFace", params: dict[str, Any]) -> Json:
     return {"category": "linear", "list": rows}
 
 
+def _stretch(params: dict[str, Any]) -> tuple[int, int]:
+    return integer(params, "startTime", 0), integer(params, "endTime", 2**60)
+
+
 def open_interest(face: "BybitFace", params: dict[str, Any]) -> Json:
-    """Last value of each interval as recorded, newest first; without any, the present one alone, unknown being 0."""
+    """What stood at each interval, newest first, cursor by cursor; never recorded, the present one alone, as 0."""
     symbol, interval = linear_symbol(face, params), require(params, "intervalTime")
-    length_ms = INTEREST_MS.get(interval, 86_400_000 if interval == "1d" else 0)
-    if not length_ms:
+    step_ms = INTEREST_MS.get(interval)
+    if step_ms is None:
         raise BybitError(10001, "params error: intervalTime invalid")
-    values = {ts // 1_000_000 // length_ms * length_ms: qty for ts, qty in face.exchange.interest[symbol]}
-    values = values or {face.exchange.now_ns // 1_000_000 // length_ms * length_ms: 0.0}
-    rows = [{"openInterest": topics.number(values[at]), "timestamp": str(at)} for at in sorted(values, reverse=True)]
-    return {"symbol": symbol} | page(rows, params, 200, 50)
+    start_ms, end_ms = _stretch(params)
+    now_ns, readings = face.exchange.now_ns, face.exchange.markets[symbol].interest
+    values = [(at, topics.number(one.qty)) for at, one in sampled(readings, step_ms, now_ns)]
+    if not readings:
+        values = [(now_ns // 1_000_000 // step_ms * step_ms, "0.0")]
+    inside = [(at, qty) for at, qty in reversed(values) if start_ms <= at <= end_ms]
+    return {"symbol": symbol} | page(
+        [{"openInterest": qty, "timestamp": str(at)} for at, qty in inside], params, 200, 50
+    )
 
 
 def risk_limit(face: "BybitFace", params: dict[str, Any]) -> Json:

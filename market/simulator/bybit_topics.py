@@ -132,7 +132,7 @@ def ticker(exchange: BybitExchange, symbol: str) -> Json:
     market = exchange.markets[symbol]
     instrument, stats, mark = market.instrument, market.stats, market.mark
     mark_px = market.mark_px()
-    open_interest = exchange.interest[symbol][-1][1] if exchange.interest[symbol] else 0.0
+    open_interest = market.open_interest or 0.0
     change = stats.last_px / stats.open_px - 1 if stats.open_px else 0.0
     row = {
         "symbol": symbol,

@@ -103,39 +103,34 @@ class Exchange:
         elif isinstance(event, Mark):
             self._on_mark(market, event)
         elif isinstance(event, OpenInterest):
-            market.open_interest = event.open_interest
+            market.take_interest(event, self.now_ns)
         self.liquidator.check(is_due=isinstance(event, Mark))
 
     def _on_trade(self, market: Market, trade: Trade) -> None:
-        market.stats.update(trade)
-        instrument = market.instrument
-        tick, lot = float(instrument.tick_size), float(instrument.lot_size)
-        ticks = round(trade.px / tick)
-        market.candles.add(self.now_ns, ticks, round(trade.qty / lot), trade.side, trade.trade_id)
+        ticks, symbol = market.take_trade(trade, self.now_ns), trade.symbol
+        self.remember(market, trade)
         if market.matcher.resting:
-            lots = round(trade.book_qty / lot)
-            market.matcher.on_trade(ticks, lots, trade.side, trade.ts_event)
+            market.matcher.on_trade(ticks, market.lots(trade.book_qty), trade.side, trade.ts_event)
         else:
             market.matcher.now_ns = max(market.matcher.now_ns, trade.ts_event)
         if self.stops.is_watching:
-            self.stops.on_price(instrument.symbol, ticks, is_mark=False)
+            self.stops.on_price(symbol, ticks, is_mark=False)
+
+    def remember(self, market: Market, trade: Trade) -> None:
+        """Keep a trade for the venue's history calls; a venue whose trades are not numbered keeps them its own way."""
+        market.prints.add(trade, trade.ts_event or self.now_ns)
 
     def _on_mark(self, market: Market, mark: Mark) -> None:
-        before, market.mark = market.mark, mark
-        symbol = mark.symbol
-        tick = float(market.instrument.tick_size)
-        market.mark_candles.add(self.now_ns, round(mark.mark_px / tick))
-        if mark.index_px == mark.index_px:
-            market.index_candles.add(self.now_ns, round(mark.index_px / tick))
-        if before is not None and 0 < before.next_funding_ns < mark.next_funding_ns:
-            market.settled.append(before)
-            self._settle_funding(symbol, before)
+        is_settled = market.take_mark(mark, self.now_ns)
+        if market.mark is None:
+            return
+        if is_settled:
+            self._settle_funding(mark.symbol, market.settled[-1])
         if self.stops.is_watching:
-            self.stops.on_price(symbol, round(mark.mark_px / tick), is_mark=True)
+            tick = float(market.instrument.tick_size)
+            self.stops.on_price(mark.symbol, round(market.mark.mark_px / tick), is_mark=True)
 
     def _settle_funding(self, symbol: str, mark: Mark) -> None:
-        if mark.funding_rate != mark.funding_rate:
-            return
         for leg, position in self.account.legs(symbol):
             if position.lots:
                 paid = self.account.fund(symbol, Decimal(repr(mark.funding_rate)), Decimal(repr(mark.mark_px)), leg)

@@ -1,67 +1,56 @@
-"""Candles of the trades an exchange has seen: kept by the minute, joined into wider ones."""
+"""OKX's bars: their names, where they begin, and their rows. Bars of six hours and more begin by Hong Kong's clock
+(UTC+8) unless their name ends with ``utc``."""
 
 import re
 from typing import Final
 
-import msgspec
-
+from market.simulator import candles
+from market.simulator.candles import HOUR_MS, Candle, Candles, end_of, join
 from market.simulator.okx_auth import ApiError
-from market.simulator.okx_contracts import Contract, number
-from market.simulator.okx_messages import ms, plain_size
+from market.simulator.okx_contracts import Contract, text
+from market.simulator.okx_messages import ms
 
-MINUTE_NS: Final = 60_000_000_000
-MINUTES: Final = {"m": 1, "H": 60, "D": 1_440}
-BARS: Final = ("1m", "3m", "5m", "15m", "30m", "1H", "2H", "4H", "1D", "1Dutc")
-
-
-class Candle(msgspec.Struct):
-    """Trades of one minute; ``volume`` in base units."""
-
-    open_ns: int
-    open_px: float
-    high_px: float
-    low_px: float
-    close_px: float
-    volume: float = 0.0
-    quote_volume: float = 0.0
-
-    def add(self, px: float, qty: float) -> None:
-        self.high_px, self.low_px, self.close_px = max(self.high_px, px), min(self.low_px, px), px
-        self.volume += qty
-        self.quote_volume += px * qty
+HONG_KONG_MS: Final = 8 * HOUR_MS
+_UNITS: Final = {"m": "m", "H": "h", "D": "d", "W": "w", "M": "M"}
+_LONG: Final = ("6H", "12H", "1D", "3D", "1W", "1M")
+SHORT: Final = ("1m", "3m", "5m", "15m", "30m", "1H", "2H", "4H")
+BARS: Final = (*SHORT, *_LONG, *(f"{bar}utc" for bar in _LONG))
 
 
-def minutes_of(bar: str) -> int:
-    """Minutes of a bar such as ``1m``, ``4H``, ``1Dutc``.
+def bar_of(name: str) -> tuple[str, int]:
+    """The interval of a bar, and how far its beginning is ahead of UTC's in ms.
 
-    >>> minutes_of("15m"), minutes_of("4H"), minutes_of("1Dutc")
-    (15, 240, 1440)
+    >>> bar_of("15m"), bar_of("4H"), bar_of("1Dutc"), bar_of("1D")
+    (('15m', 0), ('4h', 0), ('1d', 0), ('1d', 28800000))
     """
-    found = re.fullmatch(r"([1-9]\d?)([mHD])(?:utc)?", bar)
-    if found is None:
+    found = re.fullmatch(r"(\d+)([mHDWM])(utc)?", name)
+    if found is None or name not in BARS:
         raise ApiError("51000", "Parameter bar error", 400)
-    return int(found[1]) * MINUTES[found[2]]
+    shift_ms = HONG_KONG_MS if name in _LONG else 0
+    return found[1] + _UNITS[found[2]], shift_ms
 
 
-def merged(candles: list[Candle], width_ns: int) -> list[Candle]:
-    """One-minute candles joined into wider ones, oldest first."""
-    found: list[Candle] = []
-    for candle in candles:
-        open_ns = candle.open_ns - candle.open_ns % width_ns
-        if not found or found[-1].open_ns < open_ns:
-            found.append(Candle(open_ns, *(candle.open_px,) * 4))
-        last = found[-1]
-        last.high_px, last.low_px = max(last.high_px, candle.high_px), min(last.low_px, candle.low_px)
-        last.close_px = candle.close_px
-        last.volume += candle.volume
-        last.quote_volume += candle.quote_volume
-    return found
+def joined(series: Candles, bar: str) -> list[Candle]:
+    """A series at a bar, oldest first."""
+    interval, shift_ms = bar_of(bar)
+    found: dict[int, list[Candle]] = {}
+    for minute in series.minutes.values():
+        start_ms = candles.start_of(interval, minute.start_ms + shift_ms) - shift_ms
+        found.setdefault(start_ms, []).append(minute)
+    return [join(start_ms, parts) for start_ms, parts in sorted(found.items())]
 
 
-def candle_row(contract: Contract, candle: Candle, width_ns: int, now_ns: int) -> list[str]:
-    """Open time, four prices, volume in contracts, in base and in quote units, and whether it is complete."""
-    prices = (candle.open_px, candle.high_px, candle.low_px, candle.close_px)
-    size = plain_size(candle.volume / float(contract.ct_val))
-    closed = "1" if candle.open_ns + width_ns <= now_ns else "0"
-    sums = (number(candle.volume), number(candle.quote_volume))
-    return [ms(candle.open_ns), *map(number, prices), size, *sums, closed]
+def price_row(contract: Contract, bar: str, candle: Candle, now_ns: int) -> list[str]:
+    """Open time, four prices, and whether the bar is complete: candles of mark and index prices."""
+    interval, shift_ms = bar_of(bar)
+    closed = end_of(interval, candle.start_ms + shift_ms) - shift_ms < now_ns // 1_000_000
+    prices = map(contract.px, (candle.open, candle.high, candle.low, candle.close))
+    return [ms(candle.start_ms * 1_000_000), *prices, str(int(closed))]
+
+
+def candle_row(contract: Contract, bar: str, candle: Candle, now_ns: int) -> list[str]:
+    """Open time, four prices, volume in contracts, in base and in quote units, and whether the bar is complete."""
+    *row, closed = price_row(contract, bar, candle, now_ns)
+    instrument = contract.instrument
+    value = instrument.tick_size * instrument.lot_size * candle.value
+    return [*row, contract.size(candle.lots), text(instrument.qty(candle.lots)), text(value), closed]

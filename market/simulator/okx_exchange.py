@@ -1,20 +1,16 @@
-"""The exchange with what OKX adds: orders accepted, then cancelled; why an order ended; one-minute candles."""
+"""The exchange with what OKX adds: orders accepted, then cancelled; why an order ended."""
 
-from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
 
-from market.events import Event, Trade
 from market.instruments import Instrument
 from market.simulator.errors import Reason, Reject
 from market.simulator.exchange import Exchange
-from market.simulator.okx_candles import MINUTE_NS, Candle
 from market.simulator.orders import Order, OrderRequest, Status, Tif
 from market.simulator.reports import Execution, OrderReport, Report
 from market.simulator.rules import sized
 
-CANDLES: Final = 1_440
 BY_USER, FOK, IOC, COUNTDOWN, POST_ONLY, UNREDUCING = "1", "13", "14", "20", "31", "17"
 ENDED_BY: Final = {Reason.POST_ONLY: POST_ONLY, Reason.FILL_OR_KILL: FOK}
 
@@ -29,25 +25,8 @@ class OkxExchange(Exchange):
         self, instruments: list[Instrument], wallet: Decimal, leverage: int, emit: Callable[[Report], None]
     ) -> None:
         super().__init__(instruments, wallet, leverage, emit)
-        self.candles: dict[str, deque[Candle]] = {i.symbol: deque(maxlen=CANDLES) for i in instruments}
         self.cancel_source: dict[int, str] = {}
         self._why = ""
-
-    def on_event(self, event: Event, is_aggregate: bool = False) -> None:
-        """Take one recorded event; trades are remembered as candles as well."""
-        super().on_event(event, is_aggregate)
-        market = self.markets.get(event.symbol)
-        if not isinstance(event, Trade) or market is None or not event.is_market:
-            return
-        if is_aggregate != market.prints_trades:
-            self._remember(event)
-
-    def _remember(self, trade: Trade) -> None:
-        candles = self.candles[trade.symbol]
-        open_ns = trade.ts_event - trade.ts_event % MINUTE_NS
-        if not candles or candles[-1].open_ns < open_ns:
-            candles.append(Candle(open_ns, trade.px, trade.px, trade.px, trade.px))
-        candles[-1].add(trade.px, trade.qty)
 
     def place(self, request: OrderRequest) -> Order:
         """Accept an order and match it; one that post-only or fill-or-kill forbids is cancelled at once."""

@@ -1,4 +1,4 @@
-"""Public REST calls of OKX: instruments, tickers, books, trades, candles, funding, mark prices, tiers."""
+"""Public REST calls of OKX on what is now: instruments, tickers, books, funding, mark prices, tiers."""
 
 from decimal import Decimal
 from typing import Any, Final
@@ -6,8 +6,7 @@ from typing import Any, Final
 from market.simulator import okx_messages as messages
 from market.simulator.brackets import DEFAULT
 from market.simulator.okx_auth import ApiError
-from market.simulator.okx_calls import Call, Json, Route, asked, contract_of, integer, page, value
-from market.simulator.okx_candles import MINUTE_NS, candle_row, merged, minutes_of
+from market.simulator.okx_calls import Call, Json, Route, asked, contract_of, integer, value
 from market.simulator.okx_contracts import Contract, text
 from market.simulator.okx_face import PARAMETER, OkxFace
 from market.simulator.okx_messages import ms
@@ -63,21 +62,6 @@ def books(face: OkxFace, call: Call) -> list[Json]:
     return [{name: row[name] for name in ("asks", "bids", "ts", "seqId")}]
 
 
-def trades(face: OkxFace, call: Call) -> list[Json]:
-    contract = contract_of(face, call.params)
-    recent = list(face.exchange.market(contract.inst_id).stats.recent)
-    found = page(recent, call.params, lambda trade: trade.trade_id, 500)
-    return [messages.trade_row(contract, trade) for trade in found]
-
-
-def candles(face: OkxFace, call: Call) -> list[list[str]]:
-    """Candles of the trades seen since the exchange started, newest first."""
-    contract, width_ns = contract_of(face, call.params), minutes_of(value(call.params, "bar", "1m")) * MINUTE_NS
-    found = merged(list(face.exchange.candles[contract.inst_id]), width_ns)
-    shown = page(found, call.params, lambda candle: candle.open_ns // 1_000_000, 300)
-    return [candle_row(contract, one, width_ns, face.exchange.now_ns) for one in shown]
-
-
 def position_tiers(face: OkxFace, call: Call) -> list[Json]:
     """The stepped margin in contracts at today's mark price."""
     return [row for contract in asked(face, call.params) for row in _tiers(face, contract)]
@@ -118,9 +102,5 @@ ROUTES: Final = {
     ("GET", "/api/v5/market/ticker"): Route(ticker, 20, is_private=False),
     ("GET", "/api/v5/market/tickers"): Route(tickers, 20, is_private=False),
     ("GET", "/api/v5/market/books"): Route(books, 40, is_private=False),
-    ("GET", "/api/v5/market/trades"): Route(trades, 100, is_private=False),
-    ("GET", "/api/v5/market/history-trades"): Route(trades, 20, is_private=False),
-    ("GET", "/api/v5/market/candles"): Route(candles, 40, is_private=False),
-    ("GET", "/api/v5/market/history-candles"): Route(candles, 20, is_private=False),
     ("GET", "/api/v5/system/status"): Route(nothing, 20, is_private=False),
 }

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from market.simulator import okx_account, okx_algos, okx_market, okx_orders
+from market.simulator import okx_account, okx_algos, okx_history, okx_market, okx_orders
 from market.simulator.errors import Reject
 from market.simulator.okx_auth import ApiError, check_request
 from market.simulator.okx_calls import Call, Json, Route, value
@@ -16,6 +16,7 @@ from market.simulator.okx_face import OkxFace, api_error
 PATH: Final = "/api/v5/{tail:.*}"
 ROUTES: Final[dict[tuple[str, str], Route]] = {
     **okx_market.ROUTES,
+    **okx_history.ROUTES,
     **okx_account.ROUTES,
     **okx_orders.ROUTES,
     **okx_algos.ROUTES,

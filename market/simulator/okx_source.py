@@ -10,7 +10,7 @@ from market.codecs import okx
 from market.events import Depth, Event, Liquidation, Mark, Quote, Trade
 from market.simulator import okx_messages as messages
 from market.simulator.hub import Topic
-from market.simulator.okx_candles import BARS, MINUTE_NS, candle_row, merged, minutes_of
+from market.simulator.okx_candles import BARS, candle_row, joined
 from market.simulator.okx_contracts import Contract, text
 from market.simulator.okx_exchange import OkxExchange
 from market.simulator.okx_hub import BOOKS, RESET_SEQ, OkxHub, message
@@ -50,15 +50,15 @@ def view(exchange: OkxExchange, hub: OkxHub, symbol: str, channel: str) -> Any:
     if channel == "open-interest":
         return open_interest(exchange, contract)
     if channel.startswith(CANDLE):
-        width_ns = minutes_of(channel.removeprefix(CANDLE)) * MINUTE_NS
-        return candle_row(contract, merged(list(exchange.candles[symbol]), width_ns)[-1], width_ns, now_ns)
+        bar = channel.removeprefix(CANDLE)
+        return candle_row(contract, bar, joined(market.candles, bar)[-1], now_ns)
     ids = {"ts": messages.ms(now_ns), "seqId": hub.chains[symbol].seq, "instId": symbol}
     return messages.best_rows(contract, market, 1 if channel == "bbo-tbt" else 5) | ids
 
 
 def is_shown(exchange: OkxExchange, symbol: str, channel: str) -> bool:
     """Whether there is anything to show: candles begin with the first trade."""
-    return not channel.startswith(CANDLE) or bool(exchange.candles[symbol])
+    return not channel.startswith(CANDLE) or bool(exchange.markets[symbol].candles.minutes)
 
 
 class TimedViews:

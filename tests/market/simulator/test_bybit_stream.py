@@ -205,7 +205,7 @@ def test_funding_and_open_interest_are_remembered():
     made.exchange.on_event(OpenInterest(SYMBOL, 12_000 * MS, 12_000 * MS, 55.5, float("nan")))
     settled = made.exchange.markets[SYMBOL].settled
     assert [(f.next_funding_ns, f.funding_rate) for f in settled] == [(10_000 * MS, 0.0003)]
-    assert [qty for _, qty in made.exchange.interest[SYMBOL]] == [55.5]
+    assert [one.qty for one in made.exchange.markets[SYMBOL].interest] == [55.5]
     assert topics.funding_minutes(made.exchange, SYMBOL) == 480
     assert topics.ticker(made.exchange, SYMBOL)["openInterest"] == "55.5"
 

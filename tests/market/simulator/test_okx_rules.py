@@ -11,9 +11,10 @@ from market.book import Applied, Book
 from market.codecs.okx import decode
 from market.events import Depth
 from market.instruments import btcusdt_example
+from market.simulator.candles import Candles
 from market.simulator.errors import Reason, Reject
 from market.simulator.okx_auth import ApiError, Credentials, Login, check_login, check_request, credentials_of
-from market.simulator.okx_candles import MINUTE_NS, Candle, merged, minutes_of
+from market.simulator.okx_candles import bar_of, joined
 from market.simulator.okx_contracts import contract_of, inst_id, renamed_frames
 from market.simulator.okx_exchange import OkxExchange
 from market.simulator.okx_face import CODES
@@ -204,15 +205,28 @@ def test_what_cannot_stand_is_accepted_then_cancelled(px, tif, end):
 
 
 def test_candles_join_into_wider_ones():
-    minutes = [Candle(at * MINUTE_NS, 10 + at, 12 + at, 9 - at, 11 + at, 2.0, 20.0) for at in (3, 4, 5)]
-    first, second = merged(minutes, 5 * MINUTE_NS)
-    assert (first.open_ns, first.open_px, first.high_px, first.low_px, first.close_px) == (0, 13, 16, 5, 15)
-    assert (first.volume, second.open_ns, second.volume) == (4.0, 5 * MINUTE_NS, 2.0)
+    series = Candles()
+    for minute in (3, 4, 5):
+        for number, ticks in enumerate((10 + minute, 12 + minute, 9 - minute, 11 + minute)):
+            series.add(minute * 60_000_000_000, ticks, 2, 1, 10 * minute + number)
+    first, second = joined(series, "5m")
+    assert (first.start_ms, first.open, first.high, first.low, first.close) == (0, 13, 16, 5, 15)
+    assert (first.lots, second.start_ms, second.lots) == (16, 300_000, 8)
 
 
-@pytest.mark.parametrize("bar", ["", "0m", "1x", "m", "1m2"])
+def test_long_bars_begin_by_the_clock_of_hong_kong_unless_they_say_utc():
+    series, hour_ms = Candles(), 3_600_000
+    for hour in (23, 25, 41):
+        series.add(hour * hour_ms * 1_000_000, hour, 1, 1, hour)
+    starts = {
+        bar: [candle.start_ms // hour_ms for candle in joined(series, bar)] for bar in ("1Dutc", "1D", "12H", "4H")
+    }
+    assert starts == {"1Dutc": [0, 24], "1D": [16, 40], "12H": [16, 40], "4H": [20, 24, 40]}
+
+
+@pytest.mark.parametrize("bar", ["", "0m", "1x", "m", "1m2", "7m", "4Hutc"])
 def test_unknown_bars_are_refused(bar):
-    assert code_of(minutes_of, bar) == "51000"
+    assert code_of(bar_of, bar) == "51000"
 
 
 def test_envelopes_say_how_many_operations_failed():
