@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -11,6 +11,16 @@ from trader.errors import ConfigError
 from trader.strategies.exits import ExitParams
 from trader.strategies.market_making import MarketMakingParams
 from trader.strategies.momentum import MomentumParams
+
+
+class FeedOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``lines`` 2 keeps every market stream on two connections at once, the second to the second address of ``--ws``
+    where there is one: one may fail and nothing is lost. ``open_interest_s`` is the time between two questions for the
+    open interest of a symbol where no stream tells it (Binance, request weight 1).
+    """
+
+    lines: Literal[1, 2] = 1
+    open_interest_s: Annotated[float, msgspec.Meta(ge=1.0)] = 15.0
 
 
 class TraderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,6 +35,7 @@ class TraderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     requote_ms: int = 500
     timer_ms: int = 100
     dead_man_ms: int = 30_000
+    feed: FeedOptions = FeedOptions()
     limits: Limits = CONSERVATIVE
     market_making: MarketMakingParams = MarketMakingParams()
     momentum: MomentumParams = MomentumParams()
@@ -65,7 +76,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _hint(message: str) -> str:
     """Nearest known setting to an unknown one named in a validation message."""
     unknown = message.split("unknown field `")[-1].split("`")[0] if "unknown field" in message else ""
-    kinds = (TraderConfig, Limits, MarketMakingParams, MomentumParams, ExitParams)
+    kinds = (TraderConfig, FeedOptions, Limits, MarketMakingParams, MomentumParams, ExitParams)
     known = sorted({name for kind in kinds for name in kind.__struct_fields__})
     near = difflib.get_close_matches(unknown, known, n=1)
     return f"did you mean {near[0]}?" if near else "see trader/config.py for all settings and their types"

@@ -86,7 +86,7 @@ class LiveTrader:
 
     async def run(self) -> None:
         """Trade until stopped; leaves no order working and, where the venue answers, no position."""
-        streams = [self._spawn(work) for work in (self.feed.run(), self._refresh())]
+        streams = [self._spawn(work) for work in (self.feed.run(), self._refresh(), self._ask_interest())]
         loops = [self._spawn(work) for work in (self._timer(), *self.desk.loops())]
         await self._stopping.wait()
         await (self._wind_down() if self._disk_error is None else self._leave_unrecorded())
@@ -161,6 +161,21 @@ class LiveTrader:
                 await asyncio.sleep(_REFRESH_S / len(symbols))
                 if self.feed.is_up(symbol) and not self.feed.resync(symbol):
                     self._feed(Control(self._clock.now_ns(), "market_up", "periodic fresh book", (symbol,)))
+
+    async def _ask_interest(self) -> None:
+        """Open interest, where no stream tells it, goes the way of a frame: onto the tape, then into the engine."""
+        symbols, every_s = self._start.config.symbols, self._start.config.feed.open_interest_s
+        while True:
+            for symbol in symbols:
+                try:
+                    raw = await self._venue.open_interest(symbol)
+                except CryptoScalpError as error:
+                    self._feed(Control(self._clock.now_ns(), "trouble", error.message))
+                else:
+                    if raw is None:
+                        return
+                    self._on_frame(symbol, raw)
+                await asyncio.sleep(every_s / len(symbols))
 
     def metrics(self) -> FeedMetrics:
         """What feed, books and recorder are doing, for Prometheus."""

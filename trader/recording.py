@@ -24,6 +24,7 @@ SNAPSHOTS: Final = {
     "okx": "/api/v5/market/books?instId={symbol}&sz=400",
     "bybit": "/v5/market/orderbook?category=linear&symbol={symbol}&limit=500",
 }
+OPEN_INTEREST: Final = {"binanceusdm": "/fapi/v1/openInterest?symbol={symbol}"}
 _MARKS: Final = {"binanceusdm": b'"lastUpdateId"', "okx": b'"asks"', "bybit": b'"a":'}
 
 
@@ -32,7 +33,8 @@ class CaptureSettings(msgspec.Struct, frozen=True):
 
     ``seconds`` 0 runs until SIGINT, SIGTERM or the end of a simulated tape. ``snapshot_s`` is the time between depth
     snapshots of one symbol (0: only at start and after a reconnect): a damaged level deep in a book, which no sequence
-    number betrays, lives no longer than that. ``check``: decode what is recorded, to count gaps and bad frames.
+    number betrays, lives no longer than that. ``interest_s`` is the same for open interest where no stream tells it.
+    ``check``: decode what is recorded, to count gaps and bad frames.
     """
 
     out: Path
@@ -43,6 +45,7 @@ class CaptureSettings(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     most_bytes: int = MOST_BYTES
     snapshot_s: float = 300.0
+    interest_s: float = 60.0
     check: bool = True
     metrics_port: int | None = None
     feed: FeedSettings = FeedSettings()
@@ -93,7 +96,10 @@ class Capture:
         for sign in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(sign, self._stopping.set)
         ends = [loop.create_task(self.feed.run()), loop.create_task(self._stopping.wait())]
-        tasks = [*ends, *(loop.create_task(work) for work in (self._resnapshot(), self._tell(progress)))]
+        tasks = [
+            *ends,
+            *(loop.create_task(work) for work in (self._resnapshot(), self._ask_interest(), self._tell(progress))),
+        ]
         try:
             await asyncio.wait(ends, timeout=self.settings.seconds or None, return_when=asyncio.FIRST_COMPLETED)
             if ends[0].done():
@@ -164,20 +170,34 @@ class Capture:
                 self.failed_snapshots += 1
                 await asyncio.sleep(_RETRY_S)
 
+    async def _ask_interest(self) -> None:
+        """Open interest of every symbol in each period; an answer missed is not asked for again."""
+        path = OPEN_INTEREST.get(self.settings.venue, "")
+        while path and self.settings.interest_s > 0:
+            for symbol in self.settings.symbols:
+                with contextlib.suppress(ConnectionRefused):
+                    self._keep(symbol, await self._get(path.format(symbol=symbol), b'"openInterest"'))
+                await asyncio.sleep(self.settings.interest_s / len(self.settings.symbols))
+
     async def _fetch(self, symbol: str) -> bytes:
         """A depth snapshot as the venue's REST answers it, in one line."""
+        venue = self.settings.venue
+        return _as_push(venue, symbol, await self._get(SNAPSHOTS[venue].format(symbol=symbol), _MARKS[venue]))
+
+    async def _get(self, path: str, mark: bytes) -> bytes:
+        """One public answer that has ``mark`` in it."""
         rest = self.settings.rest.rstrip("/")
         try:
-            async with self._http.get(rest + SNAPSHOTS[self.settings.venue].format(symbol=symbol)) as reply:
+            async with self._http.get(rest + path) as reply:
                 raw = (await reply.read()).replace(b"\n", b"")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ConnectionRefused(f"{rest} does not answer: {error}", "check --rest and the network") from error
-        if reply.status != 200 or _MARKS[self.settings.venue] not in raw:
+        if reply.status != 200 or mark not in raw:
             said = raw[:200].decode("utf-8", "replace")
             raise ConnectionRefused(
-                f"{rest} gives no depth of {symbol}: HTTP {reply.status} {said}", "check --symbols and --venue"
+                f"{rest} answers {path} with HTTP {reply.status} {said}", "check --symbols and --venue"
             )
-        return _as_push(self.settings.venue, symbol, raw)
+        return raw
 
     async def _tell(self, progress: Callable[[dict[str, Any]], None] | None) -> None:
         before = 0

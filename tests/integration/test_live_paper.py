@@ -16,6 +16,7 @@ from infra.processes import start
 from infra.triton.launcher import triton_server
 from market.simulator.generator import generate
 from market.tape import sessions
+from market.tape_stats import tape_stats
 from pipelines.run_summary import replay_run
 from trader.journal import JournalReader, Run
 from trader.records import DecisionRecord, OrderReply, OrderUpdate, Resync
@@ -86,6 +87,8 @@ def test_a_quiet_run_trades_ends_flat_agrees_with_the_venue_and_replays(market, 
     assert observed.engine.books.ledger.balance == Decimal(truth["wallet"])
     assert observed.engine.books.ledger.fees == Decimal(truth["fees_paid"])
     assert {s.source for s in observed.scores} >= {"triton"}
+    taped = tape_stats(Run(tmp_path / "run").tape).stats
+    assert taped.by_type["openInterest"] >= 2 * len(market[1].symbols) and taped.quarantined == 0
 
 
 def test_faults_end_in_safe_states_and_still_replay(market, tmp_path):

@@ -135,6 +135,10 @@ class BinanceVenue:
         """The REST snapshot as raw JSON, so that the tape keeps it like any frame."""
         return orjson.dumps(await self._ask(self._client.fapiPublicGetDepth, {"symbol": symbol, "limit": 1000}, 20))
 
+    async def open_interest(self, symbol: str) -> bytes | None:
+        """The answer as raw JSON for the tape: Binance has no stream of it."""
+        return orjson.dumps(await self._ask(self._client.fapiPublicGetOpenInterest, {"symbol": symbol}, 1))
+
     async def volume_24h_usd(self, symbol: str) -> float:
         return float((await self._ask(self._client.fapiPublicGetTicker24hr, {"symbol": symbol}, 1))["quoteVolume"])
 

@@ -127,6 +127,10 @@ class BybitVenue:
             )
         )
 
+    async def open_interest(self, symbol: str) -> bytes | None:
+        """Told by the market streams."""
+        return None
+
     async def volume_24h_usd(self, symbol: str) -> float:
         return float(
             (await self._ask(self._client.publicGetV5MarketTickers, {"symbol": symbol}))["list"][0]["turnover24h"]

@@ -139,6 +139,10 @@ class OkxVenue:
         """400 levels as raw JSON."""
         return orjson.dumps(await self._ask(self._client.publicGetMarketBooks, {"instId": symbol, "sz": "400"}))
 
+    async def open_interest(self, symbol: str) -> bytes | None:
+        """Told by the market streams."""
+        return None
+
     async def volume_24h_usd(self, symbol: str) -> float:
         """``volCcy24h`` of a swap is in base units."""
         row = (await self._ask(self._client.publicGetMarketTicker, {"instId": symbol}))["data"][0]
