@@ -1,59 +1,90 @@
 """Every number the kernel computes with, once: names are spelled from it, states carry it, the id hashes it."""
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
+from features.served import SERVED, ServedError, served_file
+
 MS_NS: Final = 1_000_000
 SECOND_NS: Final = 1_000 * MS_NS
+MINUTE_NS: Final = 60 * SECOND_NS
+HOUR_NS: Final = 60 * MINUTE_NS
 
 
-class Parameters(msgspec.Struct, frozen=True):
-    """``_ns`` are spans of the event clock, ``_bars`` counts of bars, ``_quotes`` counts of usable quotes.
+class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``_ns`` are spans of the event clock, ``_quotes`` counts of usable quotes.
 
-    ``min_value`` and ``max_value`` bound usable prices and quantities. ``flat`` is the log range below which
-    a price counts as constant, ``empty`` the decayed number of trades below which a window counts as empty.
-    ``rebase_ns`` is how far the clock may be set back before it is followed rather than held.
+    ``decide`` says which quotes are decision points: every usable one, those that change the top of the book, or the
+    first after every ``decide_ns``. ``min_value`` and ``max_value`` bound usable prices and quantities. ``flat`` is the
+    log range below which a price counts as constant, ``empty`` the decayed number of trades below which a window counts
+    as empty. ``rebase_ns`` is how far the clock may be set back before it is followed rather than held. ``typical_ns``
+    is the memory of what is usual (a trade, a size, a spread).
     """
 
+    decide: Literal["quote", "change", "span"] = "quote"
+    decide_ns: int = 10 * MS_NS
     warmup_quotes: int = 256
     rebase_ns: int = 60 * SECOND_NS
     min_value: float = 1e-18
     max_value: float = 1e18
     flat: float = 1e-10
     empty: float = 1e-9
-    grid_ns: int = 10 * MS_NS
-    return_ns: int = 1 * SECOND_NS
-    return_quotes: int = 50
-    acceleration_ns: int = 500 * MS_NS
-    momentum_ns: int = 500 * MS_NS
-    volatility_ns: int = 5 * SECOND_NS
-    volume_ns: int = 1 * SECOND_NS
-    volume_base_ns: int = 5 * SECOND_NS
-    vwap_ns: int = 1 * SECOND_NS
-    flow_ns: int = 100 * MS_NS
-    spike_ns: int = 250 * MS_NS
-    ofi_ns: int = 200 * MS_NS
     typical_ns: int = 30 * SECOND_NS
-    bar_ns: int = 100 * MS_NS
-    rsi_bars: int = 14
-    macd_fast_bars: int = 12
-    macd_slow_bars: int = 26
-    macd_signal_bars: int = 9
-    bollinger_bars: int = 20
-    stochastic_bars: int = 14
-    smooth_bars: int = 3
-    williams_bars: int = 40
-    atr_bars: int = 14
+    fine_cell_ns: int = 10 * MS_NS
+    coarse_cell_ns: int = 1 * SECOND_NS
+    longest_fine_lag_ns: int = 10 * SECOND_NS
 
 
-PARAMETERS: Final = Parameters()
+def _parameters() -> Parameters:
+    try:
+        return msgspec.convert(SERVED.parameters, Parameters)
+    except msgspec.ValidationError as error:
+        raise ServedError(
+            f"{served_file()}: parameters: {error}", "see features/parameters.py for what there is"
+        ) from error
+
+
+PARAMETERS: Final = _parameters()
+
+TAUS: Final = (
+    *(ms * MS_NS for ms in (50, 100, 200, 250, 500)),
+    *(s * SECOND_NS for s in (1, 2, 5, 10, 30)),
+    *(m * MINUTE_NS for m in (1, 2, 5, 10, 30)),
+    HOUR_NS,
+)
+"""Memories of decayed sums."""
+
+# fmt: off
+TAU_ROOTS: Final = (
+    (1, 2), (2, 2), (5, 5), (4, 2), (5, 2), (6, 2), (8, 5), (8, 2), (9, 3), (10, 2), (11, 2), (13, 5), (13, 2), (14, 3),
+    (15, 2),
+)
+# fmt: on
+"""Of each of ``TAUS`` but the longest: a longer one, and how often it holds this one. One exponential gives all."""
+
+LAGS: Final = (
+    *(ms * MS_NS for ms in (10, 20, 50, 100, 200, 500)),
+    *(s * SECOND_NS for s in (1, 2, 5, 10, 30)),
+    *(m * MINUTE_NS for m in (1, 2, 5, 10, 30)),
+    HOUR_NS,
+)
+"""Looks back by the event clock."""
+
+QUOTE_LAGS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+"""Looks back in usable quotes."""
+
+BAR_LENGTHS: Final = (100 * MS_NS, 1 * SECOND_NS, 10 * SECOND_NS, 1 * MINUTE_NS)
+"""Lengths of bars: cells of the event clock."""
 
 
 def span(ns: int) -> str:
     """A span as the feature names spell it.
 
-    >>> span(250_000_000), span(1_000_000_000)
-    ('250ms', '1s')
+    >>> span(250_000_000), span(1_000_000_000), span(120_000_000_000), span(3_600_000_000_000)
+    ('250ms', '1s', '2m', '1h')
     """
-    return f"{ns // SECOND_NS}s" if ns % SECOND_NS == 0 else f"{ns // MS_NS}ms"
+    for unit_ns, unit in ((HOUR_NS, "h"), (MINUTE_NS, "m"), (SECOND_NS, "s"), (MS_NS, "ms")):
+        if ns % unit_ns == 0:
+            return f"{ns // unit_ns}{unit}"
+    return f"{ns}ns"

@@ -1,26 +1,31 @@
-"""The served feature row: 25 names in one order, and the id that binds data, model, journal and trader to it.
+"""The served feature row: names in one order, and the id that binds data, model, journal and trader to it.
 
->>> COUNT, NAMES[INDEX["imbalance"]]
-(25, 'imbalance')
+>>> "imbalance" in NAMES, NAMES[INDEX["imbalance"]]
+(True, 'imbalance')
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from features.catalogue import FEATURES as FEATURES
-from features.catalogue import Feature as Feature
+from features.families import FAMILIES
+from features.family import Feature as Feature
 from features.parameters import PARAMETERS as PARAMETERS
 from features.parameters import Parameters
+from features.plan import FeatureError, features_of, select
+from features.served import SERVED
 
-KERNEL_VERSION: Final = 1
-"""Raised by hand whenever the kernel computes something else from the same parameters."""
+KERNEL_VERSION: Final = 2
+"""Raised by hand whenever the kernel computes something else under the same names and parameters."""
 
-WINDOW: Final = 16
-"""Rows a sequence model sees: the current one and the 15 decision points before it."""
+FEATURES: Final = select(features_of(FAMILIES), SERVED.features)
+
+WINDOW: Final = SERVED.window
+"""Rows a sequence model sees: the current one and the decision points before it."""
 
 WARMUP_ROWS: Final = PARAMETERS.warmup_quotes
 """Usable quotes that give no row at the start of a stream."""
@@ -30,16 +35,50 @@ COUNT: Final = len(NAMES)
 INDEX: Final = {name: column for column, name in enumerate(NAMES)}
 
 
-def schema_id(features: tuple[Feature, ...], parameters: Parameters, kernel_version: int) -> str:
+def column_of(name: str) -> int:
+    """The column of a feature that code outside the models reads.
+
+    Raises
+    ------
+    FeatureError
+        When the served set lacks it.
+    """
+    if name not in INDEX:
+        raise FeatureError(f"the served set lacks {name}, which strategies read", "name it under pinned and features")
+    return INDEX[name]
+
+
+def schema_id(features: Sequence[Feature], parameters: Parameters, window: int, kernel_version: int) -> str:
     """Short digest of everything a row's meaning depends on: columns in order, parameters, kernel version, window."""
-    columns = [(f.name, f.group, f.unit, f.window, f.mirror, f.mirror_sum) for f in features]
-    stated = msgspec.json.encode((kernel_version, WINDOW, columns, parameters))
+    columns = [(f.name, f.unit, f.mirror, f.mirror_sum) for f in features]
+    stated = msgspec.json.encode((kernel_version, window, columns, parameters))
     return hashlib.sha256(stated).hexdigest()[:16]
 
 
-SCHEMA_ID: Final = schema_id(FEATURES, PARAMETERS, KERNEL_VERSION)
+SCHEMA_ID: Final = schema_id(FEATURES, PARAMETERS, WINDOW, KERNEL_VERSION)
 
-MIRROR_ORDER: Final = np.array([INDEX.get(f.mirror, column) for column, f in enumerate(FEATURES)])
+
+def mirror_order(features: Sequence[Feature]) -> list[int]:
+    """The column each feature's mirrored value is found in.
+
+    Raises
+    ------
+    FeatureError
+        When a feature that swaps places has no partner in the set.
+    """
+    at = {(f.output, f.window, f.length_ns): column for column, f in enumerate(features)}
+    order = []
+    for column, f in enumerate(features):
+        partner = at.get((f.mirror, f.window, f.length_ns)) if f.mirror not in ("same", "sign") else column
+        if partner is None:
+            raise FeatureError(
+                f"{f.name} swaps places with {f.mirror} in the mirrored market", f"serve both, or neither, of {f.name}"
+            )
+        order.append(partner)
+    return order
+
+
+MIRROR_ORDER: Final = np.array(mirror_order(FEATURES))
 MIRROR_SIGNS: Final = np.array([-1.0 if f.mirror == "sign" else 1.0 for f in FEATURES])
 MIRROR_SUMS: Final = np.array([f.mirror_sum for f in FEATURES])
 
@@ -50,7 +89,7 @@ def mirror(rows: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     Parameters
     ----------
     rows
-        ``[..., 25]`` feature rows in schema order; the result has the same shape and dtype, and mirroring twice gives
-        the rows back up to rounding. NaN stays NaN.
+        ``[..., features]`` in schema order; the result has the same shape and dtype, and mirroring twice gives the rows
+        back up to rounding. NaN stays NaN.
     """
     return (rows[..., MIRROR_ORDER] * MIRROR_SIGNS + MIRROR_SUMS).astype(rows.dtype)

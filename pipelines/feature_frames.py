@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from features.kernel import encode, fold, update
+from features.kernel import SERVED, address_of, encode, fold, init_state, row_of
 from features.parameters import PARAMETERS
 from features.schema import COUNT, NAMES, SCHEMA_ID
-from features.state import State, init_state
+from features.state import State
 from market.events import QUOTE, Quote, Trade
 from pipelines.settings import PipelineError
 
@@ -127,9 +127,9 @@ def first_mismatch(ticks: pl.DataFrame, table: pl.DataFrame, size: int) -> tuple
 
 
 def _stream(state: State, ticks: pl.DataFrame) -> tuple[Sequence[int], Floats]:
-    index, rows, out = [], [], np.empty(COUNT)
+    index, rows, out, address, update = [], [], row_of(state), address_of(state), SERVED.update
     for i, tick in enumerate(ticks.iter_rows(named=True)):
-        if update(state, *encode(typed_event(tick)), out):
+        if update(address, *encode(typed_event(tick))):
             index.append(i)
             rows.append(out.copy())
     return index, np.array(rows).reshape(-1, COUNT)

@@ -53,9 +53,10 @@ class MarketState:
         self.traded_qty = 0.0
         self.quality = SymbolQuality(instrument.venue)
         self._kernel = kernel.init_state()
+        self._kernel_at, self._row = kernel.address_of(self._kernel), kernel.row_of(self._kernel)
+        self._update_kernel = kernel.SERVED.update
         # venues repeat trades after a reconnect; ids older than these do not come back
         self._trade_ids: deque[int] = deque(maxlen=_TRADES)
-        self._row = np.zeros(COUNT)
         # rows are written twice, so that the last WINDOW of them are always one contiguous slice
         self._ring: npt.NDArray[np.float32] = np.zeros((_RING, COUNT), dtype=np.float32)
         self._rows = 0
@@ -140,7 +141,7 @@ class MarketState:
         return self._update(event)
 
     def _update(self, event: Quote | Trade) -> bool:
-        taken = kernel.update(self._kernel, *kernel.encode(event), self._row)
+        taken = self._update_kernel(self._kernel_at, *kernel.encode(event))
         self.event_ns = kernel.clock_ns(self._kernel)
         if not taken:
             return False

@@ -3,14 +3,14 @@
 from math import floor, sqrt
 from typing import Final
 
-from features.parameters import PARAMETERS, SECOND_NS, span
-from features.schema import INDEX
+from features.parameters import SECOND_NS, span
+from features.schema import column_of
 from trader.view import View
 
-_VOLATILITY: Final = INDEX[f"volatility_{span(PARAMETERS.volatility_ns)}_bps"]
-_VOLATILITY_S: Final = PARAMETERS.volatility_ns / SECOND_NS
-_OFI: Final = INDEX[f"ofi_{span(PARAMETERS.ofi_ns)}"]
-_FLOW: Final = INDEX[f"flow_{span(PARAMETERS.flow_ns)}"]
+_VOLATILITY_S: Final = 5
+_VOLATILITY: Final = column_of(f"volatility_{span(_VOLATILITY_S * SECOND_NS)}_bps")
+_OFI: Final = column_of("ofi_200ms")
+_FLOW: Final = column_of("flow_100ms")
 _DAY_S: Final = 86_400.0
 
 

@@ -1,0 +1,322 @@
+"""The body that computes features, compiled for one plan: the served row, the whole bank, or any list of names.
+
+An event goes straight down: is it usable, move the clock, fade what decays, take the event, and at a decision point
+write the row. Nothing is allocated and nothing depends on a wall clock, so the same events give the same bits.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Final
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from features.bars import bar_quote_hook, take_bar_trade
+from features.clock import move_clock, usable
+from features.compose import Compiled, bar_chain, chain, fingerprint, jit, rebound, record_at
+from features.events import (
+    fade_usual,
+    start_prices,
+    take_levels,
+    take_mark,
+    take_quote,
+    take_reference,
+    take_trade,
+)
+from features.parameters import PARAMETERS
+from features.plan import Plan, Slot
+from features.state import LEVELS, Record, Row, State
+from market.events import QUOTE, TRADE
+
+MARK: Final = 2
+REFERENCE: Final = 3
+BOOK_LEVELS: Final = 4
+INTEREST: Final = 5
+LIQUIDATION: Final = 6
+
+# what ``rebound`` fills in, per plan
+at: Compiled = None
+tick: Compiled = None
+quote: Compiled = None
+other: Compiled = None
+take: Compiled = None
+take_book: Compiled = None
+write: Compiled = None
+write_always: Compiled = None
+write_bars: Compiled = None
+on_time: Compiled = None
+on_quote: Compiled = None
+on_trade: Compiled = None
+on_mark: Compiled = None
+on_reference: Compiled = None
+on_levels: Compiled = None
+on_interest: Compiled = None
+on_liquidation: Compiled = None
+start = stop = 0
+has_bars = is_whole = False
+
+_DECIDE_CHANGE, _DECIDE_SPAN = PARAMETERS.decide == "change", PARAMETERS.decide == "span"
+_DECIDE_NS, _WARMUP = PARAMETERS.decide_ns, PARAMETERS.warmup_quotes
+_VALUES: Final = 4
+
+
+@jit
+def _decides(s: Record) -> bool:
+    """Whether the quote just taken is a decision point of the schema."""
+    if s.quotes <= _WARMUP:
+        return False
+    if _DECIDE_CHANGE:
+        return bool(
+            s.bid_px != s.last_bid_px
+            or s.ask_px != s.last_ask_px
+            or s.bid_qty != s.last_bid_qty
+            or s.ask_qty != s.last_ask_qty
+        )
+    if _DECIDE_SPAN:
+        if s.now_ns - s.decided_ns < _DECIDE_NS:
+            return False
+        s.decided_ns = s.now_ns
+    return True
+
+
+def _tick(s: Record, ts_ns: int) -> None:
+    if move_clock(s, ts_ns):
+        fade_usual(s)
+        on_time(s)
+
+
+def _quote(s: Record, ts_ns: int, a: float, b: float, c: float, d: float) -> bool:
+    if not (usable(a) and usable(b) and usable(c) and usable(d) and a <= c):
+        return False
+    start_prices(s, a)
+    tick(s, ts_ns)
+    take_quote(s, a, b, c, d)
+    on_quote(s)
+    s.quotes += 1
+    if not _decides(s):
+        return False
+    write(s)
+    return True
+
+
+def _other(s: Record, kind: int, ts_ns: int, a: float, b: float, c: float, d: float) -> None:
+    """Events that are never decision points."""
+    if kind == TRADE and usable(a) and usable(b):
+        start_prices(s, a)
+        tick(s, ts_ns)
+        take_trade(s, a, b, c)
+        on_trade(s)
+    elif kind == MARK and s.events > 0:
+        tick(s, ts_ns)
+        take_mark(s, a, b, c, d)
+        on_mark(s)
+    elif kind == REFERENCE and s.events > 0 and usable(a) and usable(c) and a <= c:
+        tick(s, ts_ns)
+        take_reference(s, a, c)
+        on_reference(s)
+    elif kind == INTEREST and s.events > 0 and usable(a):
+        tick(s, ts_ns)
+        s.interest = a
+        on_interest(s)
+    elif kind == LIQUIDATION and s.events > 0 and usable(a) and usable(b):
+        tick(s, ts_ns)
+        s.liquidation_px, s.liquidation_qty, s.liquidation_side = a, b, c
+        on_liquidation(s)
+
+
+def _take(s: Record, kind: int, ts_ns: int, a: float, b: float, c: float, d: float) -> bool:
+    if kind == QUOTE:
+        return bool(quote(s, ts_ns, a, b, c, d))
+    other(s, kind, ts_ns, a, b, c, d)
+    return False
+
+
+def _take_levels(s: Record, ts_ns: int, levels: Row) -> None:
+    if s.events > 0 and take_levels(s, levels):
+        tick(s, ts_ns)
+        on_levels(s)
+
+
+def _write_slot(s: Record) -> None:
+    write(s, s.lanes[start:stop])
+
+
+def _write_all(s: Record) -> None:
+    write_always(s)
+    if has_bars and s.are_bars_stale != 0:
+        write_bars(s)
+        s.are_bars_stale = 0
+    if not is_whole:
+        for i in range(s.row.size):
+            s.row[i] = s.lanes[s.pick[i]]
+
+
+def _update(address: int, kind: int, ts_ns: int, a: float, b: float, c: float, d: float) -> bool:
+    return bool(take(at(address), kind, ts_ns, a, b, c, d))
+
+
+def _update_levels(address: int, ts_ns: int, levels: Row) -> None:
+    take_book(at(address), ts_ns, levels)
+
+
+def _fold(
+    address: int,
+    kinds: npt.NDArray[np.int8],
+    ts: npt.NDArray[np.int64],
+    values: Row,
+    levels: npt.NDArray[np.float64],
+    rows: Row,
+    index: npt.NDArray[np.int64],
+) -> int:
+    s, count, book = at(address), 0, 0
+    for i in range(kinds.size):
+        if kinds[i] == BOOK_LEVELS:
+            take_book(s, ts[i], levels[book])
+            book += 1
+        elif take(s, kinds[i], ts[i], values[i, 0], values[i, 1], values[i, 2], values[i, 3]):
+            rows[count, :] = s.lanes if is_whole else s.row
+            index[count] = i
+            count += 1
+    return count
+
+
+_UPDATE: Final = nb.boolean(nb.int64, nb.int64, nb.int64, nb.float64, nb.float64, nb.float64, nb.float64)
+_UPDATE_LEVELS: Final = nb.void(nb.int64, nb.int64, nb.types.Array(nb.float64, 2, "C", readonly=True))
+_FOLD: Final = nb.int64(
+    nb.int64,
+    nb.types.Array(nb.int8, 1, "C", readonly=True),
+    nb.types.Array(nb.int64, 1, "C", readonly=True),
+    nb.types.Array(nb.float64, 2, "C", readonly=True),
+    nb.types.Array(nb.float64, 3, "C", readonly=True),
+    nb.float64[:, ::1],
+    nb.int64[::1],
+)
+
+
+class Kernel:
+    """Compiled code for one plan. Compiles at first use, and keeps what it compiled on disk."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.dtype = plan.dtype(f"kernel_{self._digest}")
+
+    @cached_property
+    def _digest(self) -> str:
+        """Of everything the compiled code depends on."""
+        made = fingerprint([self._take, self._take_book, _update, _update_levels, _fold])
+        layout = self.plan.dtype("kernel").descr
+        return hashlib.sha256(repr((made, layout, self.plan.pick.tolist())).encode()).hexdigest()[:16]
+
+    def init_state(self) -> State:
+        """A fresh state: no event seen. One per symbol and stream; ``state.copy()`` is a snapshot."""
+        return self.plan.start(self.dtype)
+
+    def row(self, state: State) -> Row:
+        """A view of the row last written to ``state``."""
+        return np.asarray(state["lanes" if self.plan.is_whole else "row"][0])
+
+    @cached_property
+    def update(self) -> Compiled:
+        """``update(address, kind, ts_ns, a, b, c, d) -> bool``: see ``features.kernel.update``."""
+        return self._cached(_update, _UPDATE, at=self._at, take=self._take)
+
+    @cached_property
+    def update_levels(self) -> Compiled:
+        """``update_levels(address, ts_ns, levels)``: the ten best levels of both sides, float64 [4, 10]."""
+        return self._cached(_update_levels, _UPDATE_LEVELS, at=self._at, take_book=self._take_book)
+
+    @cached_property
+    def _fold(self) -> Compiled:
+        parts = {"at": self._at, "take": self._take, "take_book": self._take_book, "is_whole": self.plan.is_whole}
+        return self._cached(_fold, _FOLD, **parts)
+
+    def fold(
+        self,
+        kinds: npt.NDArray[np.int8],
+        ts: npt.NDArray[np.int64],
+        values: npt.NDArray[np.float64],
+        state: State | None = None,
+        levels: npt.NDArray[np.float64] | None = None,
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """Rows of a stretch of events, exactly as ``update`` gives them one by one.
+
+        Parameters
+        ----------
+        kinds, ts, values
+            ``[n]``, ``[n]`` and ``[n, 4]`` in the order received: what ``update`` takes as kind, ts_ns and a to d.
+        state
+            Continue from here (and change it); None starts afresh.
+        levels
+            ``[m, 4, 10]``: of each event of kind ``BOOK_LEVELS``, in order.
+
+        Returns
+        -------
+        rows, index
+            ``float64[k, features]`` and ``int64[k]``: one row per decision point and the position of its event.
+        """
+        kinds, ts = np.ascontiguousarray(kinds, np.int8), np.ascontiguousarray(ts, np.int64)
+        values = np.ascontiguousarray(values, np.float64).reshape(-1, _VALUES)
+        books = int((kinds == BOOK_LEVELS).sum())
+        levels = np.zeros((0, 4, LEVELS)) if levels is None else np.ascontiguousarray(levels, np.float64)
+        if not len(kinds) == len(ts) == len(values) or levels.shape != (books, 4, LEVELS):
+            raise ValueError(
+                f"{len(kinds)} kinds, {len(ts)} times, {len(values)} values, {books} books, {levels.shape}"
+            )
+        state = self.init_state() if state is None else state
+        room = int((kinds == QUOTE).sum())
+        rows, index = np.empty((room, len(self.plan.features))), np.empty(room, np.int64)
+        count = self._fold(state.ctypes.data, kinds, ts, values, levels, rows, index)
+        return rows[:count].copy(), index[:count].copy()
+
+    def _cached(self, template: Any, signature: Any, **parts: object) -> Compiled:
+        named = rebound(template, f"{template.__name__}_{self._digest}", **parts)
+        return nb.njit(signature, error_model="numpy", nogil=True, cache=True)(named)
+
+    @cached_property
+    def _at(self) -> Compiled:
+        return record_at(nb.from_dtype(self.dtype))
+
+    def _on(self, hook: str) -> list[Compiled]:
+        return [family.hooks[hook] for family in self.plan.families if hook in family.hooks]
+
+    @cached_property
+    def _tick(self) -> Compiled:
+        return jit(rebound(_tick, "tick", on_time=chain(self._on("time"))))
+
+    @cached_property
+    def _take(self) -> Compiled:
+        bars = [bar_quote_hook(bar_chain(self._on("close")))] if self.plan.lengths else []
+        bar_trades = [take_bar_trade] if self.plan.lengths else []
+        quote = rebound(
+            _quote, "quote", tick=self._tick, on_quote=chain([*bars, *self._on("quote")]), write=self._write
+        )
+        hooks = {f"on_{kind}": chain(self._on(kind)) for kind in ("mark", "reference", "interest", "liquidation")}
+        hooks["on_trade"] = chain([*bar_trades, *self._on("trade")])
+        other = rebound(_other, "other", tick=self._tick, **hooks)
+        return jit(rebound(_take, "take", quote=jit(quote), other=jit(other)))
+
+    @cached_property
+    def _take_book(self) -> Compiled:
+        return jit(rebound(_take_levels, "take_levels", tick=self._tick, on_levels=chain(self._on("levels"))))
+
+    @cached_property
+    def _write(self) -> Compiled:
+        def links(slots: Sequence[Slot]) -> Compiled:
+            named = [(slot, f"write_{slot.family.name}_{slot.output.name}") for slot in slots]
+            return chain(
+                [jit(rebound(_write_slot, n, write=s.output.write, start=s.start, stop=s.stop)) for s, n in named]
+            )
+
+        slots, has_bars = self.plan.slots, bool(self.plan.lengths)
+        return jit(
+            rebound(
+                _write_all,
+                "write_all",
+                write_always=links([slot for slot in slots if not slot.lengths]),
+                write_bars=links([slot for slot in slots if slot.lengths]),
+                has_bars=has_bars,
+                is_whole=self.plan.is_whole,
+            )
+        )
