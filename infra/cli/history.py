@@ -54,7 +54,7 @@ def import_(
 @app.command()
 def fetch(
     symbol: Annotated[str, typer.Argument(help="ccxt's name of the market, e.g. BTC/USDT:USDT.")],
-    kind: Annotated[str, typer.Option(help="trades, klines or funding.")],
+    kind: Annotated[str, typer.Option(help="trades, klines, funding or open_interest.")],
     since: Annotated[str, typer.Option(help="First moment, UTC, e.g. 2024-07-18 or 2024-07-18T12:00.")],
     until: Annotated[str, typer.Option(help="First moment that is not wanted, UTC.")],
     venue: Annotated[str, typer.Option(help="Venue as ccxt calls it.")] = "binanceusdm",

@@ -18,7 +18,8 @@ from market.tape import Frame
 
 LOTS_PER_CONTRACT: Final = 10
 SUFFIX: Final = "-SWAP"
-_SYMBOL: Final = re.compile(rb'"s"\s*:\s*"[^"]*"')
+# pushes name their symbol "s", the answer that tells open interest "symbol"
+_SYMBOL: Final = re.compile(rb'("s(?:ymbol)?"\s*:\s*)"[^"]*"')
 
 
 def inst_id(symbol: str) -> str:
@@ -99,5 +100,5 @@ def renamed_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
         known = names.get(frame.symbol)
         if known is None:
             name = inst_id(frame.symbol)
-            known = names[frame.symbol] = (name, b'"s":"' + name.encode() + b'"')
+            known = names[frame.symbol] = (name, b'\\1"' + name.encode() + b'"')
         yield Frame(frame.recv_ns, _SYMBOL.sub(known[1], frame.raw, count=1), known[0])

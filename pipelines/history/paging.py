@@ -97,9 +97,9 @@ def _fresh(rows: Sequence[Row], state: Checkpoint) -> list[Row]:
     return sorted((row for row in inside.values() if row.ts_ms > state.at_ms or row.key not in known), key=_order)
 
 
-def _order(row: Row) -> tuple[int, int, str]:
-    """By time, numbers by their value."""
-    return row.ts_ms, int(row.key) if row.key.isdigit() else 0, row.key
+def _order(row: Row) -> tuple[int, int]:
+    """By time, numbers by their value; other rows of a millisecond stay as they came."""
+    return row.ts_ms, int(row.key) if row.key.isdigit() else 0
 
 
 def _append(handle: int, rows: Sequence[Row]) -> int:

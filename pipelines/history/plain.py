@@ -39,14 +39,11 @@ def _funding(**columns: pl.Expr) -> Table:
     return Table("funding", {**_TIME, "funding_rate": pl.col("funding_rate"), "is_settled": pl.lit(True), **columns})
 
 
-_OPEN_INTEREST: Final = Table(
-    "open_interest",
-    {
-        **_TIME,
-        "open_interest": pl.col("sum_open_interest"),
-        "open_interest_usd": pl.col("sum_open_interest_value"),
-    },
-)
+def _open_interest(amount: str, value: str) -> Table:
+    columns = {"open_interest": pl.col(amount), "open_interest_usd": pl.col(value)}
+    return Table("open_interest", {**_TIME, **columns})
+
+
 _QUOTES: Final = Table(
     "quotes", {"ts_event": seconds_ns("unix_timestamp"), "bid_px": pl.col("bid"), "ask_px": pl.col("ask")}
 )
@@ -73,7 +70,7 @@ LAYOUTS: Final = (
     Layout(
         "a table of open interest",
         {"timestamp": INT, "symbol": TEXT, "sum_open_interest": NUM, "sum_open_interest_value": NUM},
-        (_OPEN_INTEREST,),
+        (_open_interest("sum_open_interest", "sum_open_interest_value"),),
         symbol=_SYMBOL,
     ),
     Layout("a table of trades", _TRADE, (_trades(epoch_ns("timestamp"), "amount", pl.lit(False)),)),
@@ -94,4 +91,9 @@ LAYOUTS: Final = (
         _bars(epoch_ns("timestamp"), interval_ns=pl.col("interval_ms") * 1_000_000),
     ),
     _paged("funding rates", {"funding_rate": NUM}, _funding()),
+    _paged(
+        "open interest",
+        dict.fromkeys(("open_interest", "open_interest_usd"), NUM),
+        _open_interest("open_interest", "open_interest_usd"),
+    ),
 )

@@ -1,38 +1,21 @@
-"""History over REST through ccxt: which call for which kind, patience with a busy venue, pages to a file."""
+"""History over REST through ccxt: patience with a busy venue, pages to a file that goes on where it was cut."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
+from pipelines.history.calls import HEADERS, Asker, limit_of, reach, rows_of
+from pipelines.history.calls import Wanted as Wanted
 from pipelines.history.paging import Fetch, Plan, Row, page
 from pipelines.history.schema import HistoryError
 
 ATTEMPTS: Final = 7
 FIRST_WAIT_S: Final = 0.25
 LONGEST_WAIT_S: Final = 60.0
-LIMITS: Final = {"trades": 1_000, "klines": 1_000, "funding": 1_000}
-HEADERS: Final = {
-    "trades": ("venue", "symbol", "timestamp", "id", "side", "price", "amount", "is_aggregate"),
-    "klines": ("venue", "symbol", "timestamp", "interval_ms", "open", "high", "low", "close", "volume"),
-    "funding": ("venue", "symbol", "timestamp", "funding_rate"),
-}
-_HOUR_MS: Final = 3_600_000
 Sleep = Callable[[float], Awaitable[None]]
-
-
-class Wanted(msgspec.Struct, frozen=True):
-    """A stretch of history: ``venue`` and ``symbol`` as ccxt calls them, [since_ms, until_ms)."""
-
-    venue: str
-    symbol: str
-    kind: str
-    since_ms: int
-    until_ms: int
-    interval: str = "1m"
 
 
 def time_ms(text: str, option: str) -> int:
@@ -73,12 +56,13 @@ async def download(
 ) -> Path:
     """As :func:`fetch_pages`, with the waiting, the page size and ccxt's own pace passed in."""
     client = _client(wanted, url, paced)
+    patient = partial(_patient, client, sleep)
     try:
-        symbol_id = await _patient(client, lambda: _market_id(client, wanted.symbol), sleep)
-        plan = _plan(wanted, client, limit or LIMITS[wanted.kind])
+        symbol_id = await patient(lambda: _market_id(client, wanted.symbol))
+        asker = Asker(client, wanted, symbol_id, limit or limit_of(wanted), patient)
         name = f"{wanted.venue}_{wanted.kind}_{wanted.interval}_{symbol_id}_{wanted.since_ms}_{wanted.until_ms}.csv"
         target = folder / name
-        await page(_fetcher(client, wanted, symbol_id, plan.limit, sleep), plan, target, progress)
+        await page(_fetcher(asker), _plan(asker), target, progress)
         return target
     finally:
         await client.close()
@@ -113,70 +97,23 @@ async def _market_id(client: Any, symbol: str) -> str:
     return str(client.market(symbol)["id"])
 
 
-def _plan(wanted: Wanted, client: Any, limit: int) -> Plan:
+def _plan(asker: Asker) -> Plan:
     """A bar that has not ended is no history: the end is cut to the last whole one."""
-    header, until_ms, reach_ms = HEADERS[wanted.kind], min(wanted.until_ms, client.milliseconds()), _HOUR_MS
-    if wanted.kind == "klines":
-        bar_ms = client.parse_timeframe(wanted.interval) * 1_000
-        until_ms, reach_ms = min(wanted.until_ms, client.milliseconds() - bar_ms + 1), bar_ms * limit
-    elif wanted.kind == "funding":
-        reach_ms = _HOUR_MS * limit
-    return Plan(wanted.since_ms, until_ms, limit, reach_ms, header)
+    wanted, now_ms = asker.wanted, asker.client.milliseconds()
+    last_ms = now_ms - asker.bar_ms + 1 if wanted.kind == "klines" else now_ms
+    return Plan(wanted.since_ms, min(wanted.until_ms, last_ms), *reach(asker), HEADERS[wanted.kind])
 
 
-def _fetcher(client: Any, wanted: Wanted, symbol_id: str, limit: int, sleep: Sleep) -> Fetch:
-    names = (wanted.venue, symbol_id)
-    rows_of = {"trades": _trades, "klines": _klines, "funding": _funding}[wanted.kind]
+def _fetcher(asker: Asker) -> Fetch:
+    rows = rows_of(asker.wanted)
 
     async def fetch(since_ms: int, after: str | None) -> Sequence[Row]:
-        return await _patient(client, lambda: rows_of(client, wanted, names, since_ms, after, limit), sleep)
+        return await rows(asker, since_ms, after)
 
     return fetch
 
 
-async def _trades(
-    client: Any, wanted: Wanted, names: tuple[str, ...], since_ms: int, after: str | None, limit: int
-) -> list[Row]:
-    by_id = {} if after is None else {"fromId": _next_id(after, wanted.symbol)}
-    found = await client.fetch_trades(wanted.symbol, since_ms if after is None else None, limit, by_id)
-    return [_trade_row(names, trade) for trade in found]
-
-
-def _next_id(after: str, symbol: str) -> int:
-    if not after.isdigit():
-        raise HistoryError(
-            f"{symbol}: more trades share one millisecond than a page holds, and their ids are no numbers",
-            "take this stretch from an archive file",
-        )
-    return int(after) + 1
-
-
-def _trade_row(names: tuple[str, ...], trade: dict[str, Any]) -> Row:
-    # Binance names an aggregate's number "a"
-    is_aggregate = int("a" in (trade.get("info") or {}))
-    cells = (trade["timestamp"], trade["id"], trade["side"], trade["price"], trade["amount"], is_aggregate)
-    return Row(int(trade["timestamp"]), str(trade["id"]), (*names, *map(str, cells)))
-
-
-async def _klines(
-    client: Any, wanted: Wanted, names: tuple[str, ...], since_ms: int, _after: str | None, limit: int
-) -> list[Row]:
-    bar_ms = client.parse_timeframe(wanted.interval) * 1_000
-    bars = await client.fetch_ohlcv(wanted.symbol, wanted.interval, since_ms, limit)
-    return [Row(int(bar[0]), str(bar[0]), (*names, str(bar[0]), str(bar_ms), *map(str, bar[1:6]))) for bar in bars]
-
-
-async def _funding(
-    client: Any, wanted: Wanted, names: tuple[str, ...], since_ms: int, _after: str | None, limit: int
-) -> list[Row]:
-    found = await client.fetch_funding_rate_history(wanted.symbol, since_ms, limit)
-    return [
-        Row(int(rate["timestamp"]), str(rate["timestamp"]), (*names, str(rate["timestamp"]), str(rate["fundingRate"])))
-        for rate in found
-    ]
-
-
-async def _patient(client: Any, call: Callable[[], Awaitable[Any]], sleep: Sleep) -> Any:
+async def _patient(client: Any, sleep: Sleep, call: Callable[[], Awaitable[Any]]) -> Any:
     """The call's answer; a busy or unreachable venue is asked again, as late as it says, then ever later."""
     import ccxt.async_support as ccxt
 

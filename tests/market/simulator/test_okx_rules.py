@@ -127,7 +127,12 @@ def test_recorded_frames_are_renamed_and_otherwise_untouched(spaced):
     raw = b'{"stream":"xyusdt@trade","data":{"e":"trade","s":' + spaced + b'"XYUSDT","p":"1.10","S":"BUY"}}'
     (frame,) = renamed_frames([Frame(7, raw, "XYUSDT")])
     assert (frame.recv_ns, frame.symbol) == (7, "XY-USDT-SWAP")
-    assert frame.raw == raw.replace(b'"s":' + spaced + b'"XYUSDT"', b'"s":"XY-USDT-SWAP"')
+    assert frame.raw == raw.replace(b'"XYUSDT"', b'"XY-USDT-SWAP"')
+
+
+def test_recorded_open_interest_is_renamed_as_well():
+    (frame,) = renamed_frames([Frame(7, b'{"symbol":"XYUSDT","openInterest":"5","time":1}', "XYUSDT")])
+    assert frame.raw == b'{"symbol":"XY-USDT-SWAP","openInterest":"5","time":1}'
 
 
 def test_sizes_are_contracts():
