@@ -37,6 +37,7 @@ from trader.records import (
     WalletChange,
 )
 from trader.strategies.exits import exit_intent
+from trader.top_check import TopChecks
 from trader.view import Score
 from trader.wanted import describe, fewest_lots, wanted_now
 
@@ -60,6 +61,7 @@ class Engine:
         self._pending: dict[str, tuple[int, Tick]] = {}
         self._sent_ns: dict[tuple[str, int], int] = {}
         self._ask = Enquiries(self.books)
+        self.tops = TopChecks(self.books.markets)
         self._handlers: dict[type, Callable[..., list[Output]]] = {
             FrameIn: self._on_frame,
             ScoreIn: self._on_score,
@@ -80,7 +82,12 @@ class Engine:
 
     def _on_frame(self, event: FrameIn) -> list[Output]:
         market = self.books.markets.get(event.symbol)
-        if market is None or not market.on_frame(event.raw, event.ts_ns):
+        if market is None:
+            return []
+        is_decision = market.on_frame(event.raw, event.ts_ns)
+        if self.tops.waiting:
+            self.tops.on_frame(market)
+        if not is_decision:
             return []
         self.books.observe(market, event.ts_ns)
         outputs = self._urgent_exit(event.symbol, event.ts_ns)
@@ -232,6 +239,7 @@ class Engine:
         self.books.tick_time(event.ts_ns)
         self.books.doubt(event.ts_ns)
         for symbol, market in self.books.markets.items():
+            self.tops.begin(market, event.ts_ns)
             outputs += self._ask.book(market, event.ts_ns)
             outputs += self._ask.silent_orders(symbol, event.ts_ns)
             if self.books.holds(symbol) and self._needs_exit(symbol):
