@@ -1,28 +1,42 @@
-"""Seeded event streams for the feature tests: bursts, equal and slightly disordered timestamps."""
+"""Seeded event streams for the feature tests: bursts, equal and slightly disordered timestamps, every kind of event."""
 
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from features.compiled import BOOK_LEVELS, INTEREST, LIQUIDATION, MARK, REFERENCE
+from features.state import LEVELS
 from market.events import QUOTE, TRADE
 
 START_NS = 1_700_000_000_123_456_789
 MS = 1_000_000
 SECOND = 1_000 * MS
+HOUR = 3_600 * SECOND
+
+_SHARES = {QUOTE: 0.6, TRADE: 0.16, REFERENCE: 0.12, BOOK_LEVELS: 0.06, MARK: 0.02, INTEREST: 0.02, LIQUIDATION: 0.02}
 
 
 class Stream(NamedTuple):
-    """What ``fold`` takes: kinds ``[n]``, event clock in ns ``[n]``, values ``[n, 4]``."""
+    """Kinds ``[n]``, event clock in ns ``[n]``, values ``[n, 4]``, levels ``[m, 4, 10]`` of the ``BOOK_LEVELS``."""
 
     kinds: npt.NDArray[np.int8]
     ts: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
+    levels: npt.NDArray[np.float64] = np.zeros((0, 4, LEVELS))
+
+
+def run(kernel, stream, state=None):
+    """Rows and their events, by ``kernel.fold``."""
+    return kernel.fold(stream.kinds, stream.ts, stream.values, state, stream.levels)
 
 
 def pick(stream, part):
     """The events of a slice, mask or index array."""
-    return Stream(stream.kinds[part], stream.ts[part], stream.values[part])
+    of_book = np.cumsum(stream.kinds == BOOK_LEVELS) - 1
+    kinds = stream.kinds[part]
+    books = of_book[part][kinds == BOOK_LEVELS]
+    return Stream(kinds, stream.ts[part], stream.values[part], stream.levels[books])
 
 
 def timestamps(rng, n, mean_ms=8.0):
@@ -48,6 +62,80 @@ def market(seed, n, px=20_000.0, qty=2.0, mean_ms=8.0):
     return Stream(kinds, timestamps(rng, n, mean_ms), np.where((kinds == QUOTE)[:, None], quotes, trades))
 
 
+def full_market(seed, n, px=20_000.0, qty=2.0, mean_ms=8.0):
+    """As ``market``, but every kind of event is there, a correlated reference symbol too; a quote comes first."""
+    rng = np.random.default_rng([seed, 1])
+    plain = market(seed, n, px, qty, mean_ms)
+    kinds = rng.choice(list(_SHARES), n, p=list(_SHARES.values())).astype(np.int8)
+    kinds[0] = QUOTE
+    quotes = _quotes_throughout(plain, rng, qty)
+    made = {
+        QUOTE: quotes,
+        TRADE: _trades(quotes, rng, qty),
+        REFERENCE: _reference(quotes, rng),
+        MARK: _marks(quotes, plain.ts, rng),
+        INTEREST: _alone(1e6 * qty * np.exp(np.cumsum(rng.normal(0.0, 1e-3, n)))),
+        LIQUIDATION: _trades(quotes, rng, 5 * qty),
+        BOOK_LEVELS: np.zeros((n, 4)),
+    }
+    values = np.choose(kinds[:, None], [made[kind] for kind in sorted(made)])
+    return Stream(kinds, plain.ts, values, _levels(quotes[kinds == BOOK_LEVELS], rng, px * 1e-5, qty))
+
+
+def _quotes_throughout(plain, rng, qty):
+    """A quote at every event: those of ``plain``, and where it has a trade the quote before, of other sizes."""
+    at = np.maximum.accumulate(np.where(plain.kinds == QUOTE, np.arange(plain.kinds.size), 0))
+    quotes = plain.values[np.maximum(at, int(np.argmax(plain.kinds == QUOTE)))]
+    quotes[:, 1::2] = np.where(
+        (plain.kinds == QUOTE)[:, None], quotes[:, 1::2], qty * rng.lognormal(0, 1, (at.size, 2))
+    )
+    return quotes
+
+
+def _trades(quotes, rng, qty):
+    """On the touch; runs of one side, some of which shove a tick through."""
+    n = len(quotes)
+    side = np.where(np.sin(np.cumsum(rng.normal(0.0, 0.3, n))) + rng.normal(0.0, 0.5, n) > 0, 1.0, -1.0)
+    px = np.where(side > 0, quotes[:, 2], quotes[:, 0]) * (1 + side * 1e-5 * (rng.random(n) < 0.1))
+    return np.column_stack([px, qty * rng.lognormal(-2.0, 1.5, n), side, np.zeros(n)])
+
+
+def _reference(quotes, rng):
+    """A symbol of another price level that shares most moves, some of them earlier."""
+    own = np.diff(np.log(quotes[:, 0]), prepend=np.log(quotes[0, 0]))
+    moves = 0.5 * own + 0.4 * np.roll(own, -7) + rng.normal(0.0, 2e-6, len(own))
+    bid = 3_000.0 * np.exp(np.cumsum(moves))
+    return np.column_stack([bid, rng.lognormal(1, 1, len(own)), bid * (1 + 2e-5), rng.lognormal(1, 1, len(own))])
+
+
+def _marks(quotes, ts, rng):
+    """Mark and index near the mid, funding that changes sign, seconds until it is due; some frames say less (NaN)."""
+    n, mid = len(quotes), 0.5 * (quotes[:, 0] + quotes[:, 2])
+    index = mid * np.exp(2e-4 * np.sin(np.cumsum(rng.normal(0.0, 0.02, n))))
+    mark = mid * np.exp(rng.normal(0.0, 2e-5, n))
+    funding = 1e-4 * np.sin(np.cumsum(rng.normal(0.0, 0.01, n)))
+    due_s = 28_800.0 - (ts // SECOND) % 28_800
+    said = np.column_stack([mark, index, funding, due_s])
+    return np.where(rng.random((n, 4)) < 0.1, np.nan, said)
+
+
+def _levels(quotes, rng, tick, qty):
+    """Ten levels a side from the touch outwards, with gaps between some; now and then the deepest are missing."""
+    steps = np.cumsum(rng.choice([1, 1, 1, 2, 5], (len(quotes), 2, LEVELS)), axis=2) - 1.0
+    steps[:, :, 1:] = np.maximum(steps[:, :, 1:], 1.0)
+    steps -= steps[:, :, :1]
+    sizes = qty * rng.lognormal(0.5, 1.0, (len(quotes), 2, LEVELS))
+    bids, asks = quotes[:, :1] - steps[:, 0] * tick, quotes[:, 2:3] + steps[:, 1] * tick
+    book = np.stack([bids, sizes[:, 0], asks, sizes[:, 1]], axis=1)
+    there = np.where(rng.random((len(quotes), 2)) < 0.1, rng.integers(1, LEVELS, (len(quotes), 2)), LEVELS)
+    missing = np.arange(LEVELS) >= np.repeat(there, 2, axis=1)[:, :, None]
+    return np.where(missing, 0.0, book)
+
+
+def _alone(values):
+    return np.column_stack([values, np.zeros((len(values), 3))])
+
+
 def constant(n, px=100.0, step_ms=5):
     """Quotes that never change."""
     values = np.tile([px, 3.0, px * 1.0001, 3.0], (n, 1))
@@ -57,11 +145,15 @@ def constant(n, px=100.0, step_ms=5):
 def mirrored(stream):
     """The market upside down: prices inverted about the first one, bid and ask swapped, buyers and sellers swapped."""
     about = stream.values[0, 0] ** 2
-    px_a, qty_a, px_b, last = stream.values.T
-    quote = stream.kinds == QUOTE
-    flipped = np.where(
-        quote[:, None],
-        np.column_stack([about / np.where(quote, px_b, 1.0), last, about / px_a, qty_a]),
-        np.column_stack([about / px_a, qty_a, -px_b, last]),
-    )
-    return Stream(stream.kinds, stream.ts, flipped)
+    kinds, values = stream.kinds, stream.values.copy()
+    book = np.isin(kinds, (QUOTE, REFERENCE))
+    values[book] = values[book][:, [2, 3, 0, 1]]
+    values[book, 0::2] = about / values[book, 0::2]
+    taken = np.isin(kinds, (TRADE, LIQUIDATION))
+    values[taken, 0], values[taken, 2] = about / values[taken, 0], -values[taken, 2]
+    marks = kinds == MARK
+    values[marks, :2], values[marks, 2] = about / values[marks, :2], -values[marks, 2]
+    levels = stream.levels[:, [2, 3, 0, 1]]
+    there = levels[:, 0::2] > 0.0
+    levels[:, 0::2] = np.where(there, about / np.where(there, levels[:, 0::2], 1.0), 0.0)
+    return Stream(kinds, stream.ts, values, levels)
