@@ -4,7 +4,8 @@ from typing import Final
 
 from features.families.now import NOW
 from features.families.prices import LAGGED, LAGGED_QUOTES, MOMENTUM, VOLATILITY
-from features.families.technical import ATR, BOLLINGER, MACD, RSI, STOCHASTIC, WILLIAMS
+from features.families.ranges import ATR, BOLLINGER, STOCHASTIC, WILLIAMS
+from features.families.technical import MACD, RSI
 from features.families.top import OFI
 from features.families.trades import FLOW, VOLUME, VWAP
 from features.family import Family
