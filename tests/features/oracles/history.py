@@ -105,7 +105,8 @@ class History:
     def weights(self, stamps, first, upto, now, tau):
         """exp(-age / tau) of the events ``first`` to ``upto``."""
         key = ("weights", id(stamps), first, upto, tau)
-        return self._remember(now, key, lambda: np.exp((stamps[first:upto] - now) / tau))
+        # with ``stamps``, so that no other array gets its id meanwhile
+        return self._remember(now, key, lambda: (np.exp((stamps[first:upto] - now) / tau), stamps))[0]
 
     def mean_over_time(self, values, stamps, upto, now, tau):
         """Decayed mean of a quantity that holds until its next event; its first value stands for all time before."""
@@ -124,6 +125,9 @@ class History:
 
     def usual_trade(self, at):
         """Mean quantity of a trade, decayed over ``typical_ns``; 0 when there are none to speak of."""
+        return self.remember(at, "usual_trade", lambda: self._usual_trade(at))
+
+    def _usual_trade(self, at):
         upto, now = self.upto(self.trade_at, at), self.now[at]
         count = self.decayed(np.ones(self.qty.size), self.trade_ns, upto, now, P.typical_ns)
         total = self.decayed(self.qty, self.trade_ns, upto, now, P.typical_ns)
@@ -131,11 +135,12 @@ class History:
 
     def usual_size(self, at):
         """Mean of (bid_qty + ask_qty) / 2 over quotes, decayed over ``typical_ns``."""
-        return self._usual_over_quotes(0.5 * (self.bid_qty + self.ask_qty), at)
+        sizes = 0.5 * (self.bid_qty + self.ask_qty)
+        return self.remember(at, "usual_size", lambda: self._usual_over_quotes(sizes, at))
 
     def usual_spread(self, at):
         """Mean log spread over quotes, decayed over ``typical_ns``."""
-        return self._usual_over_quotes(self.spread, at)
+        return self.remember(at, "usual_spread", lambda: self._usual_over_quotes(self.spread, at))
 
     def _usual_over_quotes(self, values, at):
         upto, now = self.upto(self.quote_at, at), self.now[at]
