@@ -6,6 +6,7 @@ used to drop an event. Prices and quantities in features are floats; the book ke
 the venue's own strings).
 """
 
+from math import isnan
 from typing import Final
 
 import msgspec
@@ -115,3 +116,22 @@ class OpenInterest(msgspec.Struct, frozen=True, gc=False):
 
 
 Event = Quote | Trade | Depth | Mark | Liquidation | OpenInterest
+
+
+def whole(mark: Mark, before: Mark | None) -> Mark:
+    """A mark with what it leaves out (NaN, 0) taken from the one before; venues that send changes send no more.
+
+    >>> heard = Mark("X", 1, 1, 7.5, float("nan"), 0.0001, 9)
+    >>> now = whole(Mark("X", 2, 2, float("nan"), 7.4, float("nan"), 0), heard)
+    >>> now.ts_event, now.mark_px, now.index_px, now.funding_rate, now.next_funding_ns
+    (2, 7.5, 7.4, 0.0001, 9)
+    """
+    if before is None:
+        return mark
+    return msgspec.structs.replace(
+        mark,
+        mark_px=before.mark_px if isnan(mark.mark_px) else mark.mark_px,
+        index_px=before.index_px if isnan(mark.index_px) else mark.index_px,
+        funding_rate=before.funding_rate if isnan(mark.funding_rate) else mark.funding_rate,
+        next_funding_ns=mark.next_funding_ns or before.next_funding_ns,
+    )

@@ -3,9 +3,7 @@
 from decimal import Decimal
 from math import isnan
 
-import msgspec
-
-from market.events import Mark, OpenInterest, Trade
+from market.events import Mark, OpenInterest, Trade, whole
 from market.instruments import Instrument
 from market.simulator.candles import Candles
 from market.simulator.interest import Reading
@@ -80,16 +78,3 @@ class Market:
         if bid is not None and ask is not None:
             return self.instrument.tick_size * (bid + ask) / 2
         return Decimal(repr(self.stats.last_px))
-
-
-def whole(mark: Mark, before: Mark | None) -> Mark:
-    """A mark with what it leaves out (NaN, 0) taken from the one before; venues that send changes send no more."""
-    if before is None:
-        return mark
-    return msgspec.structs.replace(
-        mark,
-        mark_px=before.mark_px if isnan(mark.mark_px) else mark.mark_px,
-        index_px=before.index_px if isnan(mark.index_px) else mark.index_px,
-        funding_rate=before.funding_rate if isnan(mark.funding_rate) else mark.funding_rate,
-        next_funding_ns=mark.next_funding_ns or before.next_funding_ns,
-    )

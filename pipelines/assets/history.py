@@ -30,6 +30,8 @@ _ONE_ROW_IS: Final = {
     "funding": "One row per settlement, or per reading of the running rate, told apart by is_settled.",
     "open_interest": "One row per reading of open interest and the venue's long/short ratios.",
     "depth": "One row per price level of a book snapshot or delta.",
+    "depth_bands": "One row per band around the middle price of a book snapshot.",
+    "liquidations": "One row per forced order or fill of one, as the venue tells it.",
 }
 
 
@@ -99,6 +101,8 @@ history_klines = _asset("klines")
 history_funding = _asset("funding")
 history_open_interest = _asset("open_interest")
 history_depth = _asset("depth")
+history_depth_bands = _asset("depth_bands")
+history_liquidations = _asset("liquidations")
 
 
 @dg.sensor(

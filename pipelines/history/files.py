@@ -1,5 +1,7 @@
 """Bytes of a file, unpacked on the way, in blocks of whole lines; every way to be broken has its sentence."""
 
+import hashlib
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -41,6 +43,26 @@ def container(path: Path) -> str:
     if found == "zstd":
         raise HistoryError(f"{path}: zstd is not read here", f"unpack it first: zstd -d {path.name}")
     return found
+
+
+def check_sum(path: Path) -> None:
+    """Compare a file with the ``.CHECKSUM`` file beside it (a sha256 and the file's name), where there is one.
+
+    Raises
+    ------
+    HistoryError
+        They differ, or the checksum file holds none.
+    """
+    beside = path.with_name(path.name + ".CHECKSUM")
+    if not beside.exists():
+        return
+    stated = re.match(r"[0-9a-fA-F]{64}\b", beside.read_text(errors="replace"))
+    if stated is None:
+        raise HistoryError(f"{beside}: holds no sha256", "fetch it again, or delete it to go without")
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != stated[0].lower():
+        raise HistoryError(f"{path}: its sha256 is {found[:12]}…, {beside.name} states {stated[0][:12]}…", _FIX_COPY)
 
 
 def head_lines(path: Path) -> list[str]:

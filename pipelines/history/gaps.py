@@ -55,6 +55,9 @@ def find_gaps(kind: str, rows: pl.DataFrame, day_ns: int) -> pl.DataFrame:
         "funding": lambda: [_funding(settled, part, day_ns) for settled, part in _parts(rows, "is_settled")],
         "open_interest": lambda: [_silence("", rows, day_ns, _usual_step(rows))],
         "depth": lambda: [_chain(rows), _silence("", rows, day_ns)],
+        "depth_bands": lambda: [_silence("", rows, day_ns, _usual_step(rows))],
+        # forced orders come when they come: no source says when there were none
+        "liquidations": lambda: [pl.DataFrame(schema=GAPS_SCHEMA)],
     }[kind]()
     return pl.concat(found).sort("first_ns", "last_ns", "stream", "reason", maintain_order=True)
 

@@ -10,7 +10,7 @@ from pipelines.history.schema import HistoryError
 
 _VISION: Final = re.compile(
     r"(?P<symbol>[A-Z0-9]+(_[A-Z0-9]+)?)-"
-    r"(?P<kind>aggTrades|trades|bookTicker|bookDepth|fundingRate|metrics|\d+(s|m|h|d|w|mo))-\d{4}-\d{2}(-\d{2})?(\W|$)"
+    r"(?P<kind>aggTrades|trades|bookTicker|bookDepth|fundingRate|liquidationSnapshot|metrics|\d+(s|m|h|d|w|mo))-\d{4}-\d{2}(-\d{2})?(\W|$)"
 )
 _FREQTRADE: Final = re.compile(
     r"(?P<base>[A-Z0-9]+)_(?P<quote>[A-Z0-9]+)(_(?P<settle>[A-Z0-9]+))?-(?P<bar>\d+[smhdwM])(-(?P<type>\w+))?\.feather"

@@ -15,6 +15,8 @@ _SHOWN: Final = {
     "funding": ("funding rate", pl.col("funding_rate")),
     "open_interest": ("open interest", pl.col("open_interest")),
     "depth": ("levels so far", pl.int_range(1, pl.len() + 1)),
+    "depth_bands": ("notional in all bands", pl.col("notional").sum().over("ts_event")),
+    "liquidations": ("price of forced orders", pl.col("px")),
 }
 MOST_GAPS: Final = 200
 

@@ -70,6 +70,16 @@ def _depth(gxe: Any) -> list[Any]:
     return [*_every_kind(gxe), *_positive(gxe, "px"), *_not_negative(gxe, "qty"), sides]
 
 
+def _depth_bands(gxe: Any) -> list[Any]:
+    sides = gxe.ExpectColumnValuesToBeInSet(column="side", value_set=[-1, 1])
+    return [*_every_kind(gxe), *_not_negative(gxe, "qty", "notional"), sides]
+
+
+def _liquidations(gxe: Any) -> list[Any]:
+    sides = gxe.ExpectColumnValuesToBeInSet(column="side", value_set=[-1, 1])
+    return [*_every_kind(gxe), *_positive(gxe, "px", "qty"), *_not_negative(gxe, "filled_qty", "last_qty"), sides]
+
+
 _OURS: Final = {
     "trades": _trades,
     "quotes": _quotes,
@@ -77,6 +87,8 @@ _OURS: Final = {
     "funding": _funding,
     "open_interest": _open_interest,
     "depth": _depth,
+    "depth_bands": _depth_bands,
+    "liquidations": _liquidations,
 }
 SUITES.update({f"history_{kind}": expectations for kind, expectations in _OURS.items()})
 

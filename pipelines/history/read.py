@@ -8,7 +8,7 @@ from typing import Final
 from pipelines.history import plain, recorder, tardis, vision
 from pipelines.history.csv import read_csv
 from pipelines.history.feather import read_feather
-from pipelines.history.files import Progress, container, head_lines
+from pipelines.history.files import Progress, check_sum, container, head_lines
 from pipelines.history.layouts import recognise
 from pipelines.history.names import Names, file_names
 from pipelines.history.schema import KINDS
@@ -44,6 +44,7 @@ def read(
         The file is broken, of no known format, names no venue or symbol, or holds no row that can be used.
     """
     given = given or Names()
+    check_sum(path)
     if container(path) == "feather":
         return read_feather(path, file_names(path, given, [], ""))
     lines = head_lines(path)

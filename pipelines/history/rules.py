@@ -8,6 +8,7 @@ from pipelines.history.schema import ID, MINUTE_NS, SCHEMAS, clock
 from pipelines.history.tables import LINE
 
 SOURCE: Final = "source"
+BPS: Final = 10_000
 _BAR: Final = ("open", "high", "low", "close")
 
 
@@ -117,6 +118,24 @@ def _depth_rules() -> dict[str, pl.Expr]:
     return {"unusable_price": unusable("px"), "unusable_quantity": _negative("qty")}
 
 
+def _depth_band_rules() -> dict[str, pl.Expr]:
+    offset = pl.col("offset_bps")
+    return {
+        "unusable_offset": offset.is_nan() | (offset == 0) | (offset <= -BPS),
+        "unusable_quantity": _negative("qty") | _negative("notional"),
+    }
+
+
+def _liquidation_rules() -> dict[str, pl.Expr]:
+    """A fill cannot be larger than what was filled in all, nor that than the order."""
+    return {
+        "unusable_price": unusable("px") | unusable("avg_px"),
+        "unusable_quantity": unusable("qty") | _negative("filled_qty") | _negative("last_qty"),
+        "filled_more_than_ordered": (pl.col("filled_qty") > pl.col("qty")) | (pl.col("last_qty") > pl.col("qty")),
+        "unknown_side": ~pl.col("side").is_in([-1, 1]),
+    }
+
+
 _RULES: Final = {
     "trades": _trade_rules,
     "quotes": _quote_rules,
@@ -124,6 +143,8 @@ _RULES: Final = {
     "funding": _funding_rules,
     "open_interest": _open_interest_rules,
     "depth": _depth_rules,
+    "depth_bands": _depth_band_rules,
+    "liquidations": _liquidation_rules,
 }
 
 
@@ -136,6 +157,7 @@ def identity(kind: str) -> list[pl.Expr] | None:
         "klines": [pl.col("interval_ns"), pl.col("ts_event")],
         "funding": [pl.col("is_settled"), pl.when("is_settled").then(minute).otherwise(clock()).alias("_when")],
         "open_interest": [clock().alias("_clock")],
+        "depth_bands": [clock().alias("_clock"), pl.col("offset_bps")],
     }.get(kind)
 
 

@@ -2,7 +2,7 @@
 
 Times are integer ns UTC. ``ts_event`` is the venue's time, ``ts_recv`` the recorder's; 0 where the source has none. A
 null says that the source has no such column or left it empty. Quantities stand in the venue's own unit: base currency
-on spot and linear futures, contracts on inverse ones.
+on spot and linear futures, contracts on inverse ones and on OKX (its bars' ``volume`` over REST is in base currency).
 
 =================  ===================================================================================================
 trades             ``trade_id`` the venue's number (null when it is no number, then ``trade_key`` holds it), ``px``,
@@ -16,6 +16,10 @@ funding            ``funding_rate`` (ratio per interval), ``interval_ns``, ``mar
 open_interest      ``open_interest``, ``open_interest_usd``, and the ratios long/short of Binance's metrics
 depth              one row per price level: ``is_snapshot``, ``first_id``, ``last_id``, ``prev_id``, ``side`` (+1 bid,
                    -1 ask), ``px``, ``qty`` (absolute, 0 removes)
+depth_bands        one row per band of a book snapshot: ``side``, ``offset_bps`` (how far from the middle price the band
+                   reaches, below 0 on the bid side), ``qty`` and ``notional`` of all levels between the two
+liquidations       forced orders: ``side`` (+1 buy, -1 sell), ``px`` and ``qty`` of the order; ``avg_px``,
+                   ``filled_qty`` and ``last_qty`` (of the newest fill) as far as it was carried out
 =================  ===================================================================================================
 """
 
@@ -72,6 +76,8 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
         "prev_id": pl.Int64,
         **_PX,
     },
+    "depth_bands": {**_COMMON, "side": pl.Int8, **_floats("offset_bps", "qty", "notional")},
+    "liquidations": {**_COMMON, **_PX, **_floats("avg_px", "filled_qty", "last_qty")},
 }
 KINDS: Final = tuple(SCHEMAS)
 
@@ -83,6 +89,8 @@ REQUIRED: Final[dict[str, tuple[str, ...]]] = {
     "funding": ("funding_rate",),
     "open_interest": ("open_interest",),
     "depth": ("side", "px", "qty"),
+    "depth_bands": ("side", "offset_bps", "qty"),
+    "liquidations": ("side", "px", "qty"),
 }
 ID: Final = {"trades": "trade_id", "quotes": "update_id", "depth": "last_id"}
 

@@ -1,27 +1,26 @@
 """Recorder tapes (``recv_ns frame`` lines) through the decoder that the trader uses."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
-from market.codecs.binance import decode, event_type
+from market.codecs import decode_all
 from market.errors import FrameError
-from market.events import Depth, Event, Mark, Quote, Trade
+from market.events import Depth, Event, Mark, Trade, whole
 from market.tape import FrameReader, TapeFile, identify, read_frames
 from pipelines.history.files import Progress
 from pipelines.history.names import Names
 from pipelines.history.schema import SCHEMAS
 from pipelines.history.tables import DETAIL_CHARS, LINE, REJECTED_SCHEMA, Collector, Key, Reading
+from pipelines.history.tape_rows import Row, rows_of, trade_rows
 
-_FROM_FRAMES: Final = ("trades", "quotes", "funding", "depth")
 _TOLD_EVERY: Final = 20_000
-Row = tuple[Any, ...]
 
 
 def read_tape(path: Path, names: Names, kinds: Collection[str], progress: Progress = lambda _share: None) -> Reading:
-    """Trades, quotes, running funding and, when asked for (it is slow), depth levels of one tape.
+    """Trades, quotes, running funding, open interest, forced orders and, when asked for (it is slow), depth levels.
 
     A torn end gives all whole lines before it and sets ``truncated``; unreadable lines and frames are kept as rejected
     rows, first a hundred lines with their place, and all frames.
@@ -45,25 +44,40 @@ class _Pile:
     """Rows of one tape by kind and symbol, as lists of tuples; the schema's columns and the line."""
 
     def __init__(self, names: Names, file: TapeFile, kinds: Collection[str]) -> None:
-        self._file, self._kinds = file, kinds
+        self._file = file
+        self._passed_over = (Trade,) if "depth" in kinds else (Trade, Depth)
         self._venue = names.venue or file.venue
+        self._decode = decode_all(file.venue)
+        self._marks: dict[str, Mark] = {}
         self._rows: dict[tuple[str, str], list[Row]] = {}
         self._bad: list[Row] = []
 
     def take(self, raw: bytes, recv_ns: int, line: int) -> None:
         try:
-            event = decode(raw, recv_ns)
-            if event is not None:
-                self._file_event(event, raw, line)
+            self._file_events(self._decode(raw, recv_ns), raw, line)
         except (FrameError, ValueError) as error:
             detail = f"{error}; {raw[:DETAIL_CHARS].decode(errors='replace')}"[:DETAIL_CHARS]
             self._bad.append((recv_ns, str(self._file.path), line, "bad_frame", detail))
 
-    def _file_event(self, event: Event, raw: bytes, line: int) -> None:
-        kind, rows = _rows(event, raw, self._kinds)
+    def _file_events(self, events: Sequence[Event], raw: bytes, line: int) -> None:
+        trades = [event for event in events if isinstance(event, Trade)]
+        if trades:
+            for trade, row in zip(trades, trade_rows(self._file.venue, raw, trades), strict=True):
+                self._put("trades", trade.symbol, [row], line)
+        for event in events:
+            if not isinstance(event, self._passed_over):
+                kind, rows = rows_of(self._file.venue, event, self._mark(event))
+                self._put(kind, event.symbol, rows, line)
+
+    def _mark(self, event: Event) -> Mark | None:
+        """The newest mark of the event's symbol, with what it left out."""
+        if isinstance(event, Mark):
+            self._marks[event.symbol] = whole(event, self._marks.get(event.symbol))
+        return self._marks.get(event.symbol)
+
+    def _put(self, kind: str, symbol: str, rows: Sequence[Row], line: int) -> None:
         if rows:
-            symbol = event.symbol or self._file.symbol
-            self._rows.setdefault((kind, symbol), []).extend((*row, line) for row in rows)
+            self._rows.setdefault((kind, symbol or self._file.symbol), []).extend((*row, line) for row in rows)
 
     def reading(self, reader: FrameReader) -> Reading:
         collector = Collector(self._file.path, Names(self._venue, ""))
@@ -91,28 +105,3 @@ def _with_rejected(reading: Reading, bad: pl.DataFrame) -> Reading:
         return reading
     key: Key = max(reading.tables, key=lambda key: reading.tables[key].height)
     return reading._replace(rejected={**reading.rejected, key: pl.concat([reading.rejected[key], bad])})
-
-
-def _rows(event: Event, raw: bytes, kinds: Collection[str]) -> tuple[str, list[Row]]:
-    """Kind and schema rows of one event; none for a kind that is not asked for."""
-    times = (event.ts_event, event.ts_recv)
-    if isinstance(event, Quote):
-        return "quotes", [(*times, event.update_id, event.bid_px, event.bid_qty, event.ask_px, event.ask_qty)]
-    if isinstance(event, Trade):
-        is_aggregate = event_type(raw) == "aggTrade"
-        return "trades", [
-            (*times, event.trade_id, None, event.px, event.qty, event.side, is_aggregate, event.is_market)
-        ]
-    if isinstance(event, Mark):
-        prices = (event.mark_px, event.index_px, event.next_funding_ns)
-        return "funding", [(*times, event.funding_rate, None, *prices, False)]
-    if isinstance(event, Depth) and "depth" in kinds:
-        return "depth", _levels(event, times)
-    return "", []
-
-
-def _levels(event: Depth, times: tuple[int, int]) -> list[Row]:
-    prev_id = None if event.prev_id < 0 or event.is_snapshot else event.prev_id
-    head = (*times, event.is_snapshot, event.first_id, event.last_id, prev_id)
-    sides = ((1, event.bids), (-1, event.asks))
-    return [(*head, float(px), float(qty), side) for side, levels in sides for px, qty in levels]

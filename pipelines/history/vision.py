@@ -5,7 +5,7 @@ from typing import Final
 
 import polars as pl
 
-from pipelines.history.cells import date_ns, epoch_ns, taker_side
+from pipelines.history.cells import date_ns, epoch_ns, named_side, taker_side
 from pipelines.history.layouts import INT, NUM, TEXT, Layout, Table
 
 _HOUR_NS: Final = 3_600_000_000_000
@@ -70,6 +70,14 @@ _QUOTES: Final = {
     "transaction_time": INT,
     "event_time": INT,
 }
+_FORCED: Final = {
+    "time": INT,
+    **dict.fromkeys(("side", "order_type", "time_in_force"), TEXT),
+    **dict.fromkeys(("original_quantity", "price", "average_price"), NUM),
+    "order_status": TEXT,
+    **dict.fromkeys(("last_fill_quantity", "accumulated_fill_quantity"), NUM),
+}
+_BELOW: Final = pl.col("percentage") < 0
 
 LAYOUTS: Final = (
     Layout(
@@ -160,6 +168,45 @@ LAYOUTS: Final = (
         ),
         cells="ds[inte]{6}",
         symbol=pl.col("symbol"),
+        market="binanceusdm",
+    ),
+    Layout(
+        "Binance Vision bookDepth",
+        {"timestamp": TEXT, **dict.fromkeys(("percentage", "depth", "notional"), NUM)},
+        (
+            Table(
+                "depth_bands",
+                {
+                    "ts_event": date_ns("timestamp"),
+                    "side": pl.when(_BELOW).then(1).when(~_BELOW).then(-1),
+                    "offset_bps": (pl.col("percentage") * 1e4).round() / 100,
+                    "qty": pl.col("depth"),
+                    "notional": pl.col("notional"),
+                },
+            ),
+        ),
+        cells="d[in][int]{2}",
+        market="binanceusdm",
+    ),
+    # every row stands there twice; repeats count once
+    Layout(
+        "Binance Vision liquidationSnapshot",
+        _FORCED,
+        (
+            Table(
+                "liquidations",
+                {
+                    "ts_event": epoch_ns("time"),
+                    "side": named_side("side"),
+                    "px": pl.col("price"),
+                    "avg_px": pl.when(pl.col("average_price") > 0).then("average_price"),
+                    "qty": pl.col("original_quantity"),
+                    "filled_qty": pl.col("accumulated_fill_quantity"),
+                    "last_qty": pl.col("last_fill_quantity"),
+                },
+            ),
+        ),
+        cells="tsss[int]{3}s[int]{2}",
         market="binanceusdm",
     ),
 )

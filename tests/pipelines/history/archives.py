@@ -1,6 +1,7 @@
 """Files in the formats of the archives, written by the tests: rows from a seeded walk at any price."""
 
 import gzip
+import hashlib
 import io
 import random
 import zipfile
@@ -15,6 +16,11 @@ KLINE_HEADER = (
 )
 QUOTE_HEADER = "update_id,best_bid_price,best_bid_qty,best_ask_price,best_ask_qty,transaction_time,event_time"
 FUNDING_HEADER = "calc_time,funding_interval_hours,last_funding_rate"
+DEPTH_HEADER = "timestamp,percentage,depth,notional"
+FORCED_HEADER = (
+    "time,side,order_type,time_in_force,original_quantity,price,average_price,order_status,last_fill_quantity,"
+    "accumulated_fill_quantity"
+)
 METRICS_HEADER = (
     "create_time,symbol,sum_open_interest,sum_open_interest_value,count_toptrader_long_short_ratio,"
     "sum_toptrader_long_short_ratio,count_long_short_ratio,sum_taker_long_short_vol_ratio"
@@ -58,6 +64,28 @@ def metrics(n=288, symbol="XYZUSDT"):
     ]
 
 
+def book_depth(n=60, bands=(-5, -1, -0.2, 0.2, 1, 5), padded=True, px=30_000.0):
+    """A snapshot each half minute: how much stands between the middle price and so many percent from it."""
+    rows = []
+    for i in range(n):
+        at = f"2024-07-18 {i // 120:02d}:{i // 2 % 60:02d}:{i % 2 * 30 + 7:02d}"
+        for band in bands:
+            percentage = f"{band:.2f}" if padded else f"{band:g}"
+            rows.append(f"{at},{percentage},{100 * abs(band) + i:.3f},{(100 * abs(band) + i) * px:.4f}")
+    return rows
+
+
+def liquidations(n=20, start_ms=DAY_MS, px=63_000.0):
+    """Every row twice, as the archive has it; every third order is filled in two steps."""
+    rows = []
+    for i in range(n):
+        side, at = ("BUY", "SELL")[i % 2], start_ms + i * 60_000
+        for last, filled in [(3, 3), (4, 7)] if i % 3 == 0 else [(7, 7)]:
+            status = "FILLED" if filled == 7 else "PARTIALLY_FILLED"
+            rows += [f"{at},{side},LIMIT,IOC,7,{px * 1.01:.10g},{px:.10g},{status},{last},{filled}"] * 2
+    return rows
+
+
 def tardis(kind, symbol="XYZUSDT", exchange="binance-futures", n=50):
     head, cells = {
         "trades": ("id,side,price,amount", lambda i: f"{100 + i},{'buy' if i % 2 else 'sell'},10.5,{i + 1}"),
@@ -94,4 +122,11 @@ def write(path, rows, header=None):
     elif path.suffix == ".gz":
         data = gzip.compress(data, mtime=0)
     path.write_bytes(data)
+    return path
+
+
+def with_checksum(path):
+    """The archive's file beside it that states its sha256."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.with_name(path.name + ".CHECKSUM").write_text(f"{digest}  {path.name}\n")
     return path

@@ -75,6 +75,18 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path, suffix, spoil, say
     assert not (tmp_path / "home" / "history").exists()
 
 
+@pytest.mark.parametrize(
+    ("stated", "says"),
+    [("0" * 64 + "  x.zip", "states 000000000000"), ("no digest", "holds no sha256"), ("", "holds no sha256")],
+)
+def test_a_file_that_its_checksum_disowns_is_refused(tmp_path, stated, says):
+    path = archives.with_checksum(good(tmp_path / f"{NAME}.zip"))
+    assert read(path)
+    path.with_name(path.name + ".CHECKSUM").write_text(stated)
+    with pytest.raises(CryptoScalpError, match=says):
+        import_paths(workspace(tmp_path), [path])
+
+
 def test_a_missing_column_is_named_with_the_nearest_format(tmp_path):
     header = archives.AGG_HEADER.replace("quantity", "amount")
     path = archives.write(tmp_path / f"{NAME}.csv", archives.agg_trades(3), header)

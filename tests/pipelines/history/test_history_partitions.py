@@ -67,6 +67,30 @@ def test_overlapping_files_count_each_row_once_and_a_changed_file_replaces_its_r
     assert outcome.rows == 250
 
 
+def test_bands_and_forced_orders_become_partitions(tmp_path):
+    """Rows that an archive holds twice count once; forced orders leave no gap, a missing snapshot does."""
+    bands = archives.book_depth(90)
+    del bands[6 * 30 : 6 * 40]
+    files = [
+        archives.write(tmp_path / "XYZUSDT-bookDepth-2024-07-18.zip", bands, archives.DEPTH_HEADER),
+        archives.write(
+            tmp_path / "XYZUSD_PERP-liquidationSnapshot-2024-07-18.zip",
+            [*archives.liquidations(30), f"{DAY_MS + 7},BUY,LIMIT,IOC,5,10,10,FILLED,6,6"],
+            archives.FORCED_HEADER,
+        ),
+    ]
+    home = workspace(tmp_path)
+    depth, forced = import_paths(home, [archives.with_checksum(path) for path in files]).partitions
+    assert (depth.kind, depth.rows, depth.repeated, depth.problems) == ("depth_bands", 80 * 6, 0, [])
+    gaps = read_beside(home, Partition("depth_bands", depth.venue, depth.symbol, depth.day), "gaps")
+    assert (gaps["last_ns"] - gaps["first_ns"])[0] == 11 * 30 * 10**9
+    assert (forced.kind, forced.venue, forced.rows, forced.repeated) == ("liquidations", "binancecoinm", 40, 40)
+    assert (forced.rejected_by_reason, forced.gaps) == ({"filled_more_than_ordered": 1}, 0)
+    before = contents(home)
+    import_paths(home, files)
+    assert contents(home) == before
+
+
 def test_equal_rows_without_ids_stay_within_a_file_and_count_once_over_two(tmp_path):
     head = "id,unix_timestamp_ms,side,price,quantity"
     rows = [f"x{i // 2},{DAY_MS + 1_000 * (i // 2)},buy,5.5,1" for i in range(20)]

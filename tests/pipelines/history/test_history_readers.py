@@ -96,6 +96,34 @@ def test_book_ticker_funding_and_metrics(tmp_path):
     )
 
 
+@pytest.mark.parametrize("header", [archives.DEPTH_HEADER, None], ids=["header", "no header"])
+@pytest.mark.parametrize("padded", [True, False], ids=["-5.00", "-5"])
+def test_book_depth(tmp_path, header, padded):
+    path = archives.write(tmp_path / "XYZUSDT-bookDepth-2024-07-18.zip", archives.book_depth(padded=padded), header)
+    key, table = only(read(archives.with_checksum(path)))
+    assert key == ("depth_bands", "binanceusdm", "XYZUSDT")
+    assert table.height == 60 * 6
+    first = [(DAY_NS + 7 * 10**9, 0, -(1 if bps > 0 else -1), bps, abs(bps), abs(bps) * 30_000) for bps in (-500, 500)]
+    assert [table.drop("line").row(0), table.drop("line").row(5)] == first
+    assert table["offset_bps"][:6].to_list() == [-500, -100, -20, 20, 100, 500]
+    assert table["ts_event"].unique().sort().diff().drop_nulls().unique().to_list() == [30 * 10**9]
+
+
+@pytest.mark.parametrize("header", [archives.FORCED_HEADER, None], ids=["header", "no header"])
+@pytest.mark.parametrize(
+    ("symbol", "venue"), [("XYZUSD_PERP", "binancecoinm"), ("XYZUSDT", "binanceusdm")], ids=["coin", "usd"]
+)
+def test_liquidation_snapshot(tmp_path, header, symbol, venue):
+    path = archives.write(tmp_path / f"{symbol}-liquidationSnapshot-2024-07-18.zip", archives.liquidations(), header)
+    key, table = only(read(archives.with_checksum(path)))
+    assert key == ("liquidations", venue, symbol)
+    px, avg_px = 63_630.0, 63_000.0
+    rows = table.drop("line").rows()
+    assert rows[0] == rows[1] == (DAY_NS, 0, px, 7.0, 1, avg_px, 3.0, 3.0)
+    assert rows[2] == (DAY_NS, 0, px, 7.0, 1, avg_px, 7.0, 4.0)
+    assert rows[4] == (DAY_NS + 60 * 10**9, 0, px, 7.0, -1, avg_px, 7.0, 7.0)
+
+
 @pytest.mark.parametrize("packed", [".csv", ".csv.gz"])
 def test_tardis(tmp_path, packed):
     tables = {}
