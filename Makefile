@@ -38,7 +38,7 @@ slow: setup ## tests that wait on real clocks: watchdogs, used accounts, every v
 	@$(PY) -m pytest -m slow $(ARGS)
 
 fuzz: setup ## decoders and books on 100,000 broken frames each (EXAMPLES=n)
-	@CRYPTOSCALP_FUZZ=$(or $(EXAMPLES),100000) $(PY) -m pytest tests/market/test_codec_fuzz.py tests/market/test_book_kernel.py -k fuzz
+	@CRYPTOSCALP_FUZZ=$(or $(EXAMPLES),100000) $(PY) -m pytest tests/market/test_codec_fuzz.py tests/market/test_book_kernel.py tests/market/test_quote_kernel.py -k fuzz
 
 bench: setup ## every benchmark; writes benchmarks/results.json
 	@$(PY) -m benchmarks

@@ -15,6 +15,7 @@ from market.codecs import decode_all, event_type
 from market.errors import FrameError
 from market.events import Depth, Event, Mark, Quote, Trade
 from market.instruments import Instrument
+from market.quote_kernel import fast_quotes
 from trader.feeds.tallies import count, kind_of
 from trader.quality import SymbolQuality, crossed_bps
 
@@ -37,6 +38,7 @@ class MarketState:
         self.symbol = instrument.symbol
         self.instrument = instrument
         self._decode, self._type = decode_all(instrument.venue), event_type(instrument.venue)
+        self._read_quote = fast_quotes(instrument.venue, instrument.symbol)
         self._rule = rule_of(instrument.venue)
         self.book = Book(instrument.symbol, self._rule)
         self.up = False
@@ -65,6 +67,9 @@ class MarketState:
         """Apply one raw frame; True when it is a decision point (``tick`` is then new)."""
         self.recv_ns = ts_ns
         self.frames += 1
+        quote = self._read_quote(raw, ts_ns)
+        if quote is not None:
+            return self._on_quote(quote)
         delta = self.book.apply_frame(raw, ts_ns) if b'"depthUpdate"' in raw[:DELTA_WITHIN] else None
         if delta is not None:
             self.quality.on_depth(delta, crossed_bps(self.book))
