@@ -1,7 +1,8 @@
 """What Feast knows, generated from ``features.schema``: this file declares and never computes.
 
-One entity (the symbol), one view with a field per served feature, one push source that trader and pipeline feed,
-one service per model name. The schema id stands in the tags, so a reader can refuse features of another schema.
+One entity (the symbol), one view with a field per served feature, one push source that trader and pipeline feed, one
+service per model and per published version of it. The view's name carries the schema id: versions of an older schema
+keep a view of their own, and no reader can take features of another schema.
 """
 
 import os
@@ -13,16 +14,16 @@ from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSo
 from feast.types import Float64
 from feast.value_type import ValueType
 
+from features.online import ENTITY, VIEW
 from features.schema import FEATURES, SCHEMA_ID
 
-VIEW: Final = "tick_features"
-PUSH: Final = "tick_features_push"
-OFFLINE_FILE: Final = Path("feature_store", "offline", f"{VIEW}.parquet")
+PUSH: Final = f"{VIEW}_push"
+OFFLINE_FILE: Final = Path("feature_store", "offline", "tick_features.parquet")
 MODEL: Final = "scalper"
 
 symbol = Entity(
-    name="symbol",
-    join_keys=["symbol"],
+    name=ENTITY,
+    join_keys=[ENTITY],
     value_type=ValueType.STRING,
     description="A contract as its venue spells it",
 )
@@ -51,6 +52,12 @@ def feature_view(offline_file: Path) -> FeatureView:
 def feature_services(view: FeatureView, model: str = MODEL) -> list[FeatureService]:
     """One service per published name of ``model`` (full precision and int8), on the same row."""
     return [FeatureService(name=n, features=[view], tags={"schema_id": SCHEMA_ID}) for n in (model, f"{model}_int8")]
+
+
+def version_service(view: FeatureView, model: str, version: int, sha256: str) -> FeatureService:
+    """What one published version of ``model`` is served with; stays when later versions come."""
+    tags = {"schema_id": SCHEMA_ID, "model": model, "version": str(version), "sha256": sha256}
+    return FeatureService(name=f"{model}_v{version}", features=[view], tags=tags)
 
 
 view = feature_view(Path(os.environ.get("CRYPTOSCALP_HOME", "var/demo")).resolve() / OFFLINE_FILE)

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from features.online import PROJECT, VIEW
 from features.schema import NAMES, SCHEMA_ID
 from pipelines.settings import PipelineError
 
-PROJECT: Final = "cryptoscalp"
 TIMESTAMP: Final = "event_timestamp"
 NEIGHBOURS: Final = 20
 UNUSED_REDIS: Final = "redis://127.0.0.1:1/0"  # a store needs an online half; historical joins never talk to it
@@ -107,10 +107,20 @@ def apply(store: Any, offline_file: Path, model: str) -> None:
 
     view = definitions.feature_view(offline_file)
     store.apply([definitions.symbol, view, *definitions.feature_services(view, model)])
-    registered = store.get_feature_view(definitions.VIEW)
+    registered = store.get_feature_view(VIEW)
     fields = tuple(field.name for field in registered.features)
     if fields != NAMES or registered.tags.get("schema_id") != SCHEMA_ID:
         raise PipelineError("Feast registered other fields than the schema has", "delete the registry and run again")
+
+
+def register_version(registry: Path, model: str, version: int, sha256: str) -> str:
+    """Add the feature service of a published version to the registry; returns its name."""
+    from feature_repo import definitions
+
+    store = open_store(registry, UNUSED_REDIS)
+    service = definitions.version_service(store.get_feature_view(VIEW), model, version, sha256)
+    store.apply([service])
+    return str(service.name)
 
 
 def push_latest(store: Any, rows: pl.DataFrame) -> None:

@@ -43,6 +43,8 @@ class Books:
     def __init__(self, start: Start) -> None:
         self.start = start
         self.markets = {i.symbol: MarketState(i) for i in start.instruments}
+        for symbol, row in start.online.items():
+            self.markets[symbol].seed(row)
         self.risk = {symbol: SymbolRisk() for symbol in self.markets}
         anomaly = from_bytes(start.anomaly, start.schema_id) if start.anomaly else None
         self.watches = {symbol: RowWatch(anomaly) for symbol in self.markets} if anomaly is not None else {}

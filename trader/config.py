@@ -23,6 +23,15 @@ class FeedOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     open_interest_s: Annotated[float, msgspec.Meta(ge=1.0)] = 15.0
 
 
+class OnlineOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The online feature store, where one is set up: how often newest rows are pushed to it, and how old a row may be
+    that is taken from it at the start.
+    """
+
+    push_s: Annotated[float, msgspec.Meta(gt=0.0)] = 1.0
+    max_age_s: Annotated[float, msgspec.Meta(ge=0.0)] = 300.0
+
+
 class TraderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a run is started with; stands whole in the journal's first record.
 
@@ -36,6 +45,7 @@ class TraderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timer_ms: int = 100
     dead_man_ms: int = 30_000
     feed: FeedOptions = FeedOptions()
+    online: OnlineOptions = OnlineOptions()
     limits: Limits = CONSERVATIVE
     market_making: MarketMakingParams = MarketMakingParams()
     momentum: MomentumParams = MomentumParams()
@@ -76,7 +86,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _hint(message: str) -> str:
     """Nearest known setting to an unknown one named in a validation message."""
     unknown = message.split("unknown field `")[-1].split("`")[0] if "unknown field" in message else ""
-    kinds = (TraderConfig, FeedOptions, Limits, MarketMakingParams, MomentumParams, ExitParams)
+    kinds = (TraderConfig, FeedOptions, OnlineOptions, Limits, MarketMakingParams, MomentumParams, ExitParams)
     known = sorted({name for kind in kinds for name in kind.__struct_fields__})
     near = difflib.get_close_matches(unknown, known, n=1)
     return f"did you mean {near[0]}?" if near else "see trader/config.py for all settings and their types"

@@ -5,7 +5,7 @@ are carried out: the intent of an order is on file before the order is on the wi
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from market.errors import CryptoScalpError
@@ -18,6 +18,7 @@ from trader.feed import TAPE_ENDED, Feed, FeedListener
 from trader.feeds.metrics import FeedMetrics
 from trader.heartbeat import Heartbeat
 from trader.journal import JournalWriter, Run
+from trader.online_store import OnlineStore
 from trader.records import (
     Control,
     FrameIn,
@@ -51,6 +52,7 @@ class LiveTrader:
         clock: Clock,
         stop_on_tape_end: bool,
         heartbeat: Heartbeat | None = None,
+        online: OnlineStore | None = None,
     ) -> None:
         self.engine = Engine(start)
         self._start = start
@@ -59,6 +61,7 @@ class LiveTrader:
         self._ws = ws
         self._clock = clock
         self._stop_on_tape_end = stop_on_tape_end
+        self.online = online
         self._journal = JournalWriter(run.journal)
         self._journal.append(start)
         self._recorder = Recorder(run.tape)
@@ -87,7 +90,7 @@ class LiveTrader:
     async def run(self) -> None:
         """Trade until stopped; leaves no order working and, where the venue answers, no position."""
         streams = [self._spawn(work) for work in (self.feed.run(), self._refresh(), self._ask_interest())]
-        loops = [self._spawn(work) for work in (self._timer(), *self.desk.loops())]
+        loops = [self._spawn(work) for work in (self._timer(), *self._publishing(), *self.desk.loops())]
         await self._stopping.wait()
         await (self._wind_down() if self._disk_error is None else self._leave_unrecorded())
         await self._leave()
@@ -176,6 +179,16 @@ class LiveTrader:
                         return
                     self._on_frame(symbol, raw)
                 await asyncio.sleep(every_s / len(symbols))
+
+    def _publishing(self) -> list[Coroutine[Any, Any, None]]:
+        """Keep the online feature store fresh, where there is one."""
+        if self.online is None:
+            return []
+        return [self.online.keep_fresh(self._newest_rows, self._start.config.online.push_s)]
+
+    def _newest_rows(self) -> dict[str, tuple[int, Sequence[float]]]:
+        ticks = {symbol: market.tick for symbol, market in self.engine.books.markets.items()}
+        return {symbol: (tick.event_ns, tick.features) for symbol, tick in ticks.items() if tick is not None}
 
     def metrics(self) -> FeedMetrics:
         """What feed, books and recorder are doing, for Prometheus."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features import kernel
+from features.online import OnlineRow
 from features.schema import COUNT, WINDOW
 from market.book import DELTA_WITHIN, Applied, Book, rule_of
 from market.codecs import decode_all, event_type
@@ -126,6 +127,10 @@ class MarketState:
     def tradable(self) -> bool:
         """Its streams flow and its book stands, beyond doubt."""
         return self.up and self.book.tradable and not self.book.doubt
+
+    def seed(self, row: OnlineRow) -> None:
+        """What was known of the symbol before this run stands in until the first decision point."""
+        self.tick = Tick(tick_ns=0, event_ns=row.event_ns, features=row.features)
 
     def disconnected(self, is_up: bool) -> None:
         """Frames may have been lost: the book must be rebuilt from a new snapshot. ``is_up``: they flow again."""

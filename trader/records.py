@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import msgspec
 
+from features.online import OnlineRow
 from market.instruments import Instrument
 from risk.types import Verdict
 from trader.config import TraderConfig
@@ -35,7 +36,8 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
 
     ``positions`` are adopted into the ledger. ``foreign_orders`` were open and not placed by this run. ``trades_seen``
     are, by symbol, trades that happened before: they are in the positions and never booked. ``anomaly`` are the bytes
-    of the bundle's anomaly model, empty where it has none.
+    of the bundle's anomaly model, empty where it has none. ``online`` are feature rows that the online store had kept
+    fresh: exits of an adopted position need no warm-up of the kernel.
     """
 
     ts_ns: int
@@ -52,6 +54,7 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     foreign_orders: list[OpenOrder] = []
     trades_seen: dict[str, list[int]] = {}
     anomaly: bytes = b""
+    online: dict[str, OnlineRow] = {}
 
 
 class FrameIn(msgspec.Struct, frozen=True, gc=False):

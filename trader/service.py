@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features import kernel
+from features.online import OnlineRow
 from features.schema import SCHEMA_ID
 from market import book_kernel
 from trader.anomaly import read_anomaly
@@ -25,6 +26,7 @@ from trader.feeds.metrics import serve_metrics
 from trader.heartbeat import Heartbeat
 from trader.journal import Run
 from trader.live import LiveTrader
+from trader.online_store import OnlineStore
 from trader.records import AccountSnapshot, HeldPosition, OpenOrder, Start
 from trader.scorer import LocalScorer, TritonLane, TritonScorer
 from trader.venues import Addresses, Keys, Venue, make_venue
@@ -38,7 +40,7 @@ class ServiceSettings(msgspec.Struct, frozen=True):
 
     ``watchdog``: "auto" starts one where the venue has no dead-man's switch, "always" and "never" say so. It cancels
     after ``watchdog_s`` of silence. ``foreign_orders`` found open at the start are to be "keep" (left alone, counted as
-    if they fill) or "cancel".
+    if they fill) or "cancel". ``online_store`` is its Redis address; None without one.
     """
 
     rest: str | None
@@ -55,6 +57,7 @@ class ServiceSettings(msgspec.Struct, frozen=True):
     watchdog_s: float = 5.0
     watchdog_flattens: bool = False
     foreign_orders: str = "keep"
+    online_store: str | None = None
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -71,6 +74,7 @@ class Summary(msgspec.Struct, frozen=True):
     net_pnl: float
     fees: float
     flat: bool
+    online_rows: int
 
 
 async def trade_paper(settings: ServiceSettings, config: TraderConfig) -> Summary:
@@ -94,12 +98,14 @@ async def trade_paper(settings: ServiceSettings, config: TraderConfig) -> Summar
     # the market may come from several addresses; the account's is the first
     addresses = Addresses(rest=settings.rest, ws=settings.ws.split(",")[0])
     venue, budget = make_venue(settings.venue, addresses, settings.keys, clock.now_ns)
+    online = OnlineStore(settings.online_store) if settings.online_store else None
     guardian: Guardian | None = None
     try:
         await venue.open()
         start = msgspec.structs.replace(
             await _start_record(venue, config, manifest, clock, settings.foreign_orders),
             anomaly=read_anomaly(folder, manifest),
+            online={} if online is None else await _online_rows(online, config, clock),
         )
         heartbeat, guardian = await _guarded(settings, config, venue)
         trader = LiveTrader(
@@ -111,6 +117,7 @@ async def trade_paper(settings: ServiceSettings, config: TraderConfig) -> Summar
             clock,
             stop_on_tape_end=settings.stop_on_tape_end,
             heartbeat=heartbeat,
+            online=online,
         )
         guardian = None
         _stop_on_signals(trader)
@@ -124,6 +131,8 @@ async def trade_paper(settings: ServiceSettings, config: TraderConfig) -> Summar
         scorer.close()
         await venue.close()
         await budget.close()
+        if online is not None:
+            await online.close()
     return _summary(start, trader, scorer)
 
 
@@ -211,6 +220,13 @@ async def _start_record(
     )
 
 
+async def _online_rows(store: OnlineStore, config: TraderConfig, clock: Clock) -> dict[str, OnlineRow]:
+    """Rows the online store has of our symbols, too old ones left out."""
+    oldest_ns = clock.now_ns() - round(config.online.max_age_s * 1e9)
+    rows = await store.read(config.symbols)
+    return {symbol: row for symbol, row in rows.items() if row.event_ns >= oldest_ns}
+
+
 async def _foreign_orders(venue: Venue, symbols: Sequence[str], what: str) -> list[OpenOrder]:
     """Orders that were open before us: cancelled if so asked, else listed."""
     found = await venue.open_orders(symbols)
@@ -253,4 +269,5 @@ def _summary(start: Start, trader: LiveTrader, scorer: TritonScorer) -> Summary:
         net_pnl=float(books.ledger.balance - start.balance),
         fees=float(books.ledger.fees),
         flat=books.flat,
+        online_rows=0 if trader.online is None else trader.online.pushed,
     )

@@ -84,7 +84,7 @@ def run_demo(settings: DemoSettings, as_json: bool) -> None:
             )
             served = f"{manifest.name} version {manifest.version}"
             say.say(f"Triton {triton.version} serves {served}, known answer off by {diff:.1e}")
-            run, traded = paper_trade(settings, source, triton, say)
+            run, traded = paper_trade(settings, source, triton, cache.url, say)
             summary = summarize(settings, source, pipeline, manifest, triton, diff, run, traded, say)
     _finish(settings, summary, say, as_json)
 
@@ -145,7 +145,7 @@ def _published(settings: DemoSettings) -> Manifest:
 
 
 def paper_trade(
-    settings: DemoSettings, source: Input, triton: TritonServer, say: Progress
+    settings: DemoSettings, source: Input, triton: TritonServer, online_store: str, say: Progress
 ) -> tuple[Run, dict[str, Any]]:
     """Run the trader as its own lean process against a simulated exchange until the tape ends."""
     run = Run(settings.home / "runs" / time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
@@ -153,7 +153,8 @@ def paper_trade(
     with contextlib.ExitStack() as stack:
         venue = start_exchange(source.tape, source.split_ns, settings.seed, settings.home / "exchange.log")
         stack.callback(venue.stop)
-        trader = start_trader(venue, source.session.symbols, triton.http_url, settings.repository, run.folder)
+        symbols = source.session.symbols
+        trader = start_trader(venue, symbols, triton.http_url, settings.repository, run.folder, online_store)
         stack.callback(trader.stop)
         say.say(f"paper trading the unseen last {unseen_s:.0f} s of the tape")
         if not say.bar("trading", unseen_s, unseen_s + PATIENCE_S, trader.alive):

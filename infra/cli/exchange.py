@@ -47,13 +47,16 @@ def _ready(log: Path) -> dict[str, str]:
     return dict(json.loads(lines[0])) if lines else {}
 
 
-def start_trader(exchange: Exchange, symbols: Sequence[str], triton_http: str, repository: Path, run: Path) -> Process:
+def start_trader(
+    exchange: Exchange, symbols: Sequence[str], triton_http: str, repository: Path, run: Path, online_store: str
+) -> Process:
     """A paper trader against ``exchange``, in a new folder ``run``; it ends with the exchange's tape."""
     run.mkdir(parents=True)
     command = [
         *(sys.executable, "-m", "infra.cli.main", "trade", "--mode", "paper", "--json", "--stop-on-tape-end"),
         *("--symbols", ",".join(symbols), "--rest", exchange.rest, "--ws", exchange.ws),
         *("--triton", triton_http, "--repository", str(repository), "--home", str(run)),
+        *("--online-store", online_store),
     ]
     keys = {"CRYPTOSCALP_API_KEY": exchange.api_key, "CRYPTOSCALP_API_SECRET": exchange.secret}
     return start(command, name="trader", log=run / "trader.log", env={**os.environ, **keys})

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -12,13 +12,8 @@ from market.errors import CryptoScalpError
 from trader.config import TraderConfig, load_config
 from trader.errors import ConfigError
 
-
-class Account(NamedTuple):
-    """Which account, who guards it, and what to do with orders found in it."""
-
-    venue: str
-    watchdog: str
-    foreign_orders: str
+if TYPE_CHECKING:
+    from trader.service import ServiceSettings
 
 
 def trade(
@@ -36,6 +31,9 @@ def trade(
         str, typer.Option(help="auto (where the venue has no dead-man's switch), always or never")
     ] = "auto",
     foreign_orders: Annotated[str, typer.Option(help="orders open at the start: keep or cancel")] = "keep",
+    online_store: Annotated[
+        str, typer.Option(envvar="CRYPTOSCALP_ONLINE_STORE", help="Redis URL of the online feature store; none: unused")
+    ] = "",
     stop_on_tape_end: Annotated[bool, typer.Option(help="end when a simulated venue's tape ends")] = False,
     metrics_port: Annotated[int | None, typer.Option(min=0, max=65535, help="serve Prometheus metrics here")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the run's summary as one JSON object")] = False,
@@ -58,39 +56,7 @@ def trade(
     if not rest or not ws:
         raise ConfigError("--rest and --ws are missing", "pass the addresses that `cryptoscalp simulate` prints")
     chosen = tuple(s.strip().upper() for s in symbols.split(",") if s.strip())
-    account = Account(venue, watchdog, foreign_orders)
-    _paper(
-        load_config(config, chosen),
-        account,
-        rest,
-        ws,
-        triton,
-        repository,
-        model,
-        home,
-        stop_on_tape_end,
-        metrics_port,
-        as_json,
-    )
-    return None
-
-
-def _paper(
-    config: TraderConfig,
-    account: Account,
-    rest: str,
-    ws: str,
-    triton: str,
-    repository: Path,
-    model: str,
-    home: Path,
-    stop_on_tape_end: bool,
-    metrics_port: int | None,
-    as_json: bool,
-) -> None:
-    import uvloop
-
-    from trader.service import ServiceSettings, trade_paper
+    from trader.service import ServiceSettings
     from trader.venues import Keys  # imports ccxt: keep it out of --help
 
     settings = ServiceSettings(
@@ -103,10 +69,20 @@ def _paper(
         keys=Keys(*_keys(), os.environ.get("CRYPTOSCALP_API_PASSWORD", "")),
         stop_on_tape_end=stop_on_tape_end,
         metrics_port=metrics_port,
-        venue=account.venue,
-        watchdog=account.watchdog,
-        foreign_orders=account.foreign_orders,
+        venue=venue,
+        watchdog=watchdog,
+        foreign_orders=foreign_orders,
+        online_store=online_store or None,
     )
+    _paper(load_config(config, chosen), settings, as_json)
+    return None
+
+
+def _paper(config: TraderConfig, settings: "ServiceSettings", as_json: bool) -> None:
+    import uvloop
+
+    from trader.service import trade_paper
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         summary = runner.run(trade_paper(settings, config))
     if as_json:

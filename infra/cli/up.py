@@ -47,6 +47,7 @@ def up(
 
     Prints one JSON line with the addresses when everything runs. A tape that ends is streamed again.
     """
+    from infra.stores import REDIS_SETTING
     from infra.triton.launcher import start_triton
 
     port = require_free(dagster_port, "--dagster-port") if dagster_port else free_ports(1)[0]
@@ -56,10 +57,10 @@ def up(
         _say("starting Triton")
         triton = supervisor.add("Triton", start_triton(house.repository, house.home / "triton", [MODEL]))
         _start_dagster(supervisor, house, port, env)
-        run = _start_trading(supervisor, house, triton)
+        run = _start_trading(supervisor, house, triton, env[REDIS_SETTING])
         print(json.dumps(_addresses(triton, port, env, run)), flush=True)
         _say("everything runs; Ctrl-C stops it all")
-        _keep_trading(supervisor, house, triton)
+        _keep_trading(supervisor, house, triton, env[REDIS_SETTING])
 
 
 def _say(text: str) -> None:
@@ -137,7 +138,7 @@ def _start_python(
     return supervisor.add(name, start([sys.executable, *arguments], name=name, log=log, env={**os.environ, **env}))
 
 
-def _start_trading(supervisor: Supervisor, house: House, triton: "TritonServer") -> Path:
+def _start_trading(supervisor: Supervisor, house: House, triton: "TritonServer", online_store: str) -> Path:
     """A fresh exchange and a trader on it; both run once through the tape. Returns the trader's run folder."""
     from infra.cli.exchange import start_exchange, start_trader
 
@@ -145,18 +146,19 @@ def _start_trading(supervisor: Supervisor, house: House, triton: "TritonServer")
     log = house.home / "exchange.log"
     exchange = supervisor.add(EXCHANGE, start_exchange(house.tape, house.start_ns, house.seed, log))
     run = house.home / "runs" / time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    supervisor.add(TRADER, start_trader(exchange, house.symbols, f"http://{triton.http_url}", house.repository, run))
+    url = f"http://{triton.http_url}"
+    supervisor.add(TRADER, start_trader(exchange, house.symbols, url, house.repository, run, online_store))
     _say(f"trading {', '.join(house.symbols)} on paper; journal in {run}")
     return run
 
 
-def _keep_trading(supervisor: Supervisor, house: House, triton: "TritonServer") -> NoReturn:
+def _keep_trading(supervisor: Supervisor, house: House, triton: "TritonServer", online_store: str) -> NoReturn:
     """Stream the tape again whenever the trader has come to its end; anything else that ends is an error."""
     started = time.monotonic()
     while True:
         played = time.monotonic() - started > SHORTEST_RUN_S
         if supervisor.finished(TRADER) and played:
-            _start_trading(supervisor, house, triton)
+            _start_trading(supervisor, house, triton, online_store)
             started = time.monotonic()
         supervisor.check()
         time.sleep(WATCH_S)

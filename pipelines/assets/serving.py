@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from features.schema import NAMES, SCHEMA_ID
-from pipelines import model_plots, storage
+from pipelines import feast_store, model_plots, storage
 from pipelines.asset_metadata import picture, verdict
 from pipelines.assets.quality import anomaly_model, read_anomaly
 from pipelines.assets.training import (
@@ -217,7 +217,7 @@ def read_verdict(workspace: Workspace, candidate: Candidate) -> Gate:
     group_name="serving",
     owners=OWNERS,
     kinds={"triton", "onnx"},
-    deps=[promotion_gate, anomaly_model],
+    deps=[promotion_gate, anomaly_model, "feature_store"],
     description="A promoted candidate as a new version in the model repository; a refused one leaves the champion.",
 )
 def published_bundle(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
@@ -240,12 +240,18 @@ def published_bundle(context: dg.AssetExecutionContext, workspace: Workspace) ->
     if int8 is not None:
         publish(settings.model_repository_path, int8, workspace.path(*INT8).read_bytes(), beside)
     folder = publish(settings.model_repository_path, fp32, workspace.path(*FP32).read_bytes(), beside)
-    _record(workspace, fp32, candidate, int(folder.name), context.run.run_id)
+    version = int(folder.name)
+    _record(workspace, fp32, candidate, version, context.run.run_id)
+    registry = workspace.path("feature_store", "registry.db")
+    service = (
+        feast_store.register_version(registry, fp32.name, version, candidate.sha256) if registry.exists() else "none"
+    )
     return dg.MaterializeResult(
         metadata={
             "published": True,
             "name": fp32.name,
-            "version": int(folder.name),
+            "version": version,
+            "feature_service": service,
             "promoted": gate.promoted,
             "reasons": list(gate.reasons),
             "sha256": candidate.sha256,

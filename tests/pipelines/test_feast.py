@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import redis
 
+from features.online import FIELDS, VIEW, decode_row, encode_row, row_key
 from features.schema import FEATURES, NAMES, SCHEMA_ID
 from infra.stores import redis_server
 from pipelines import feast_store
@@ -47,7 +49,7 @@ def store(tmp_path_factory, offline, redis_url):
 
 @pytest.mark.integration
 def test_registered_fields_are_the_schema_in_its_order(store):
-    view = store.get_feature_view("tick_features")
+    view = store.get_feature_view(VIEW)
     assert tuple(field.name for field in view.features) == NAMES
     assert view.tags["schema_id"] == SCHEMA_ID
     assert [field.description for field in view.features] == [f"{f.definition} [{f.unit}]" for f in FEATURES]
@@ -56,6 +58,40 @@ def test_registered_fields_are_the_schema_in_its_order(store):
 @pytest.mark.integration
 def test_every_published_model_name_has_a_service(store):
     assert {service.name for service in store.list_feature_services()} == {"scalper", "scalper_int8"}
+
+
+@pytest.mark.integration
+def test_each_published_version_keeps_a_service_of_its_own(tmp_path, offline, redis_url):
+    offline.write_parquet(tmp_path / "rows.parquet")
+    registry = tmp_path / "registry.db"
+    feast_store.apply(feast_store.open_store(registry, redis_url), tmp_path / "rows.parquet", "scalper")
+    names = [feast_store.register_version(registry, "scalper", version, f"{version}" * 64) for version in (1, 2)]
+    assert names == ["scalper_v1", "scalper_v2"]
+    service = feast_store.open_store(registry, redis_url).get_feature_service("scalper_v1")
+    assert service.tags == {"schema_id": SCHEMA_ID, "model": "scalper", "version": "1", "sha256": "1" * 64}
+    assert [feature.name for feature in service.feature_view_projections[0].features] == list(NAMES)
+
+
+@pytest.mark.integration
+def test_the_thin_reader_gets_the_bits_that_feast_wrote(store, offline, redis_url):
+    rows = latest_rows(offline)
+    feast_store.push_latest(store, rows)
+    with redis.Redis.from_url(redis_url) as client:
+        for row in rows.iter_rows(named=True):
+            found = decode_row(client.hmget(row_key(row["symbol"]), list(FIELDS)), row["symbol"])
+            assert found.features == tuple(row[name] for name in NAMES)
+            assert found.event_ns == int(row["event_timestamp"].timestamp() * 1e6) * 1_000
+
+
+@pytest.mark.integration
+def test_feast_gets_the_bits_that_the_thin_writer_wrote(store, offline, redis_url):
+    feast_store.push_latest(store, latest_rows(offline))
+    newer = offline.group_by("symbol", maintain_order=True).first()
+    with redis.Redis.from_url(redis_url) as client:
+        for row in newer.iter_rows(named=True):
+            event_ns = int(row["event_timestamp"].timestamp() * 1e6) * 1_000
+            client.hset(row_key(row["symbol"]), mapping=encode_row(event_ns, [row[name] for name in NAMES]))
+    assert feast_store.online_differences(store, "scalper", newer) == []
 
 
 @pytest.mark.integration
@@ -129,4 +165,4 @@ def test_feast_apply_reads_the_repo_folder_and_registers_the_schema(tmp_path, re
     )
     assert done.returncode == 0, done.stderr
     store = feast_store.open_store(tmp_path / "feature_store" / "registry.db", redis_url)
-    assert tuple(field.name for field in store.get_feature_view("tick_features").features) == NAMES
+    assert tuple(field.name for field in store.get_feature_view(VIEW).features) == NAMES
