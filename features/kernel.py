@@ -84,5 +84,6 @@ def encode(event: Quote | Trade) -> tuple[int, int, float, float, float, float]:
 
 def warm_up() -> None:
     """Load the compiled kernel and run it once on a throwaway state, so that the first live tick pays for nothing."""
-    update(address_of(init_state()), QUOTE, 0, 1.0, 1.0, 1.0, 1.0)
+    state = init_state()
+    update(address_of(state), QUOTE, 0, 1.0, 1.0, 1.0, 1.0)
     fold(np.zeros(1, np.int8), np.zeros(1, np.int64), np.ones((1, 4)))

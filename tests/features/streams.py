@@ -31,6 +31,20 @@ def run(kernel, stream, state=None):
     return kernel.fold(stream.kinds, stream.ts, stream.values, state, stream.levels)
 
 
+def one_by_one(kernel, stream, state=None):
+    """Rows and their events, by one ``update`` per event."""
+    state, rows, index, levels = kernel.init_state() if state is None else state, [], [], iter(stream.levels)
+    address, row = state.ctypes.data, kernel.row(state)
+    events = zip(stream.kinds.tolist(), stream.ts.tolist(), stream.values.tolist(), strict=True)
+    for i, (kind, ts_ns, values) in enumerate(events):
+        if kind == BOOK_LEVELS:
+            kernel.update_levels(address, ts_ns, next(levels))
+        elif kernel.update(address, kind, ts_ns, *values):
+            rows.append(row.copy())
+            index.append(i)
+    return np.array(rows).reshape(-1, row.size), np.array(index)
+
+
 def pick(stream, part):
     """The events of a slice, mask or index array."""
     of_book = np.cumsum(stream.kinds == BOOK_LEVELS) - 1
