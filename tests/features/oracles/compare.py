@@ -1,5 +1,6 @@
 """The kernel's rows beside the oracles' values: how far off is which feature at most."""
 
+import functools
 import importlib
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 TOLERANCE = 1e-8
 
 
+@functools.cache
 def every_oracle():
     """What all modules of this folder call ``ORACLES``; two for one output are an error."""
     found = {}
@@ -26,10 +28,15 @@ def error(value, truth):
 
 
 def errors(history, features, columns, rows, index, picked):
-    """Largest error of each feature by name, over the picked rows."""
+    """Largest error of each feature by name, over the picked rows; ``columns`` is where each name stands in a row."""
     oracles, worst = every_oracle(), dict.fromkeys((feature.name for feature in features), 0.0)
     for row in sorted(picked):
-        for feature, column in zip(features, columns, strict=True):
+        for feature in features:
             truth = oracles[feature.family, feature.output](history, feature, int(index[row]))
-            worst[feature.name] = max(worst[feature.name], error(rows[row, column], truth))
+            worst[feature.name] = max(worst[feature.name], error(rows[row, columns[feature.name]], truth))
     return worst
+
+
+def wrong(worst):
+    """Features that are off by more than rounding, and by how much."""
+    return {name: off for name, off in worst.items() if off >= TOLERANCE}

@@ -174,10 +174,15 @@ class History:
         """Every bar, run to its end, and the first quote of each."""
         cells = self.quote_ns // length_ns
         first = np.flatnonzero(np.diff(cells, prepend=cells[0] - 1))
-        ends = np.append(first[1:], cells.size)
-        until = np.append(self.quote_at[first[1:]], self.now.size)
-        rows = [self._bar(start, end, stop) for start, end, stop in zip(first, ends, until, strict=True)]
-        return np.array(rows), first
+        begins = self.quote_at[first]
+        reference = np.searchsorted(self.reference_at, np.append(begins[1:], self.now.size))
+        closes = np.append(0.0, self.reference_mid)[reference]
+        quotes = [self.mid[first], np.maximum.reduceat(self.mid, first), np.minimum.reduceat(self.mid, first)]
+        last = self.mid[np.append(first[1:], cells.size) - 1]
+        bar = np.searchsorted(begins, self.trade_at) - 1
+        kept = bar >= 0
+        trades = [np.bincount(bar[kept], of[kept], first.size) for of in (self.qty, self.qty * self.side, self.qty**0)]
+        return np.column_stack([*quotes, last, *trades, closes]), first
 
     def _bar(self, start, end, stop):
         """The bar of quotes ``start`` to ``end`` and of all else from its first quote to event ``stop``."""
