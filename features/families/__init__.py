@@ -2,9 +2,14 @@
 
 from typing import Final
 
+from features.families.calendar import CALENDAR
+from features.families.carry import BASIS, CARRY
 from features.families.now import NOW
+from features.families.positions import INTEREST, LIQUIDATIONS
 from features.families.prices import LAGGED, LAGGED_QUOTES, MOMENTUM, VOLATILITY
 from features.families.ranges import ATR, BOLLINGER, STOCHASTIC, WILLIAMS
+from features.families.reference import REFERENCE, REFERENCE_NOW
+from features.families.reference_bars import REFERENCE_BARS
 from features.families.technical import MACD, RSI
 from features.families.top import OFI
 from features.families.trades import FLOW, VOLUME, VWAP
@@ -26,4 +31,12 @@ FAMILIES: Final[tuple[Family, ...]] = (
     STOCHASTIC,
     WILLIAMS,
     ATR,
+    REFERENCE,
+    REFERENCE_NOW,
+    REFERENCE_BARS,
+    CARRY,
+    BASIS,
+    INTEREST,
+    LIQUIDATIONS,
+    CALENDAR,
 )
