@@ -1,22 +1,22 @@
-"""A small training set with something to learn, and one trained candidate that several tests look at."""
+"""One trained candidate of the small training set, that several tests look at."""
 
 import functools
 from typing import Any
 
 import msgspec
-import numpy as np
 
-from features.schema import COUNT, INDEX, SCHEMA_ID, WINDOW
 from pipelines.candidate import blend_members, examine, export, fit_member, in_member_order
-from pipelines.dataset import Dataset, SymbolRows, build_dataset, windows
+from pipelines.dataset import Dataset, windows
 from pipelines.ensemble import Blend
 from pipelines.members import evaluated
+from tests.pipelines.small_data import LABEL_K as LABEL_K
+from tests.pipelines.small_data import START_NS as START_NS
+from tests.pipelines.small_data import STEP_NS as STEP_NS
+from tests.pipelines.small_data import make_dataset as make_dataset
+from tests.pipelines.small_data import symbol_rows as symbol_rows
 from trader.bundle import MEMBERS
 
 SEED = 7
-LABEL_K = 5
-STEP_NS = 20_000_000
-START_NS = 1_600_000_000_000_000_000
 
 
 class Trained(msgspec.Struct, frozen=True):
@@ -27,27 +27,6 @@ class Trained(msgspec.Struct, frozen=True):
     native: Any
     blend: Blend
     model: bytes
-
-
-def symbol_rows(symbol: str, n: int, seed: int, *, learnable: bool = True, start_ns: int = START_NS) -> SymbolRows:
-    """Noise of many scales in schema order; the outcome follows imbalance now and flow over the last rows."""
-    rng = np.random.default_rng(seed)
-    rows = rng.normal(size=(n, COUNT)) * np.logspace(-2, 2, COUNT)
-    rows[:, INDEX["imbalance"]] = rng.uniform(-1, 1, n)
-    rows[:, INDEX["flow_100ms"]] = rng.uniform(-1, 1, n)
-    past = np.convolve(rows[:, INDEX["flow_100ms"]], np.ones(8), "full")[:n]
-    drive = 2 * rows[:, INDEX["imbalance"]] + past if learnable else np.zeros(n)
-    label = np.digitize(drive + rng.logistic(size=n), [-1.5, 1.5]).astype(np.int8)
-    ts_ns = start_ns + np.arange(n, dtype=np.int64) * STEP_NS
-    return SymbolRows(symbol, rows.astype(np.float32), ts_ns, label, ts_ns + LABEL_K * STEP_NS)
-
-
-def make_dataset(n: int = 2_400, seed: int = 0, *, learnable: bool = True, start_ns: int = START_NS) -> Dataset:
-    """Two symbols, split and purged as the pipeline does it."""
-    parts = [symbol_rows(name, n // 2, seed + i, learnable=learnable, start_ns=start_ns) for i, name in enumerate("AB")]
-    return build_dataset(
-        parts, schema_id=SCHEMA_ID, window=WINDOW, train_share=0.6, calibrate_share=0.15, max_samples=40_000
-    )
 
 
 def train(dataset: Dataset) -> Trained:

@@ -24,13 +24,11 @@ from pipelines.anomaly import (
 from pipelines.dataset import TEST, TRAIN, SymbolRows, build_dataset
 from pipelines.feature_frames import feature_rows, feature_table
 from pipelines.labels import nl_labels
-from pipelines.publish import publish
 from pipelines.quality import split_clean
 from pipelines.ticks import latest_session, read_session
-from tests.pipelines.model_data import make_dataset
-from tests.pipelines.test_publish import manifests
-from trader.anomaly import RowWatch, from_bytes, look, read_anomaly, score, to_bytes
-from trader.bundle import ANOMALY_FILE, BundleError, load_manifest
+from tests.pipelines.small_data import make_dataset
+from trader.anomaly import RowWatch, from_bytes, look, score, to_bytes
+from trader.bundle import ANOMALY_FILE, BundleError
 
 DATA_DIR = Path(os.environ.get("DATA_DIR", Path(__file__).parents[3] / "shared" / "data"))
 SEED = 7
@@ -183,21 +181,6 @@ def test_one_row_is_judged_in_less_than_50_us(small):
         watch.update(row)
         spent.append(time.perf_counter_ns() - started)
     assert np.median(spent) < 50_000
-
-
-def test_a_bundle_carries_the_model_or_works_without(small, tmp_path):
-    dataset, model = small
-    plain = publish(tmp_path / "a", manifests(tmp_path / "a")[0], b"graph")
-    assert read_anomaly(plain, load_manifest(plain, SCHEMA_ID)) == b""
-    data, about = to_bytes(model), describe_anomaly(model, "", dataset, SEED)
-    manifest = msgspec.structs.replace(manifests(tmp_path / "b")[0], anomaly=about)
-    folder = publish(tmp_path / "b", manifest, b"graph", {ANOMALY_FILE: data})
-    found = load_manifest(folder, SCHEMA_ID)
-    assert set(found.sha256) == {"model.onnx", ANOMALY_FILE}
-    assert read_anomaly(folder, found) == data
-    (folder / ANOMALY_FILE).write_bytes(data[:-1])
-    with pytest.raises(BundleError, match="altered"):
-        load_manifest(folder, SCHEMA_ID)
 
 
 def test_training_rows_alone_shape_the_forest(small):

@@ -13,6 +13,7 @@ import pytest
 from features.schema import COUNT, SCHEMA_ID, WINDOW
 from infra.triton.config import read_config
 from pipelines import publish as publishing
+from pipelines.anomaly import describe_anomaly, fit_anomaly
 from pipelines.candidate import champion_on, fitted_until_ns
 from pipelines.dataset import TEST
 from pipelines.evaluate import open_session
@@ -20,8 +21,19 @@ from pipelines.manifest import Candidate, build_manifests
 from pipelines.publish import STAGING, code_version, next_version, publish
 from pipelines.quantize import describe_calibration
 from pipelines.settings import PipelineError, PipelineSettings
-from tests.pipelines.model_data import START_NS, examined, make_dataset, trained
-from trader.bundle import MANIFEST_FILE, MEMBERS, MODEL_FILE, Gate, latest_version, load_manifest, versions
+from tests.pipelines.model_data import SEED, START_NS, examined, make_dataset, trained
+from trader.anomaly import read_anomaly, to_bytes
+from trader.bundle import (
+    ANOMALY_FILE,
+    MANIFEST_FILE,
+    MEMBERS,
+    MODEL_FILE,
+    BundleError,
+    Gate,
+    latest_version,
+    load_manifest,
+    versions,
+)
 
 PROMOTED = Gate(True, ("ok: all",))
 SHADOW = Gate(False, ("refused: baseline",))
@@ -119,6 +131,7 @@ def test_a_publisher_killed_before_the_rename_leaves_nothing_to_serve_and_the_ne
 import os
 from pathlib import Path
 from pipelines import publish as publishing
+from pipelines.anomaly import describe_anomaly, fit_anomaly
 from trader.bundle import read_manifest
 publishing.write_config = lambda *a, **k: os._exit(9)
 old = Path({str(tmp_path)!r}) / "scalper" / "1"
@@ -182,3 +195,19 @@ def test_a_champion_is_not_heard_where_it_was_fitted(tmp_path, start_ns, seen):
     found = champion_on(make_dataset(seed=3, start_ns=start_ns), tmp_path, "scalper")
     assert np.isnan(found.losses).all() == (seen == "all")
     assert np.isnan(found.losses).any() == (seen == "all")
+
+
+def test_a_bundle_carries_the_anomaly_model_or_works_without(tmp_path):
+    dataset = make_dataset()
+    model = fit_anomaly(dataset, SEED)
+    plain = publish(tmp_path / "a", manifests(tmp_path / "a")[0], b"graph")
+    assert read_anomaly(plain, load_manifest(plain, SCHEMA_ID)) == b""
+    data, about = to_bytes(model), describe_anomaly(model, "", dataset, SEED)
+    manifest = msgspec.structs.replace(manifests(tmp_path / "b")[0], anomaly=about)
+    folder = publish(tmp_path / "b", manifest, b"graph", {ANOMALY_FILE: data})
+    found = load_manifest(folder, SCHEMA_ID)
+    assert set(found.sha256) == {"model.onnx", ANOMALY_FILE}
+    assert read_anomaly(folder, found) == data
+    (folder / ANOMALY_FILE).write_bytes(data[:-1])
+    with pytest.raises(BundleError, match="altered"):
+        load_manifest(folder, SCHEMA_ID)

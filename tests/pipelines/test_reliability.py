@@ -12,8 +12,6 @@ from market.simulator.generator import generate
 from market.tape import find_tapes, read_frames, sessions
 from pipelines.quality import run_suite
 from pipelines.reliability import judge_session, scored
-from pipelines.run import run_pipeline
-from pipelines.settings import PipelineSettings
 from tests.pipelines.tape_maker import MS, START_NS, quote, trade, walk, write
 from trader.reliability import PARAMS, Defects, SourceHealth, joint_score, prefer, reliability
 
@@ -184,16 +182,3 @@ def test_suites_of_gaps_and_reliability_tell_good_from_bad():
     gap = {"source": "a", "symbol": "X", "lasted_ns": 5, "kind": "silence", "missing_ids": 3}
     assert run_suite("gap", pl.DataFrame([gap])).ok
     assert not run_suite("gap", pl.DataFrame([gap | {"kind": "papered_over"}])).ok
-
-
-def test_the_assets_write_gaps_and_scores_and_their_checks_pass(tmp_path):
-    write(tmp_path / "tape", "x.gz", walk("XUSDT", 1_500))
-    settings = PipelineSettings(home=str(tmp_path / "home"), tape=str(tmp_path / "tape"))
-    result = run_pipeline(settings, None, only=["recorded_gaps", "source_reliability"])
-    assert {check.name: check.passed for check in result.checks} == {
-        "gaps_meet_expectations": True,
-        "reliability_meets_expectations": True,
-        "sources_are_believed": False,
-    }
-    assert result.assets["recorded_gaps"]["rows"] == pl.read_parquet(tmp_path / "home" / "recorded_gaps.parquet").height
-    assert (tmp_path / "home" / "source_reliability.parquet").is_file()

@@ -1,6 +1,7 @@
 """A run leaves its record in Dagster and in our tables, in files and in Postgres, whether it succeeds or fails."""
 
 import dagster as dg
+import polars as pl
 import pytest
 
 from infra.dagster_instance import write_dagster_home
@@ -86,3 +87,16 @@ def test_an_unexpected_failure_names_its_asset_and_keeps_the_trace(place, monkey
 def test_a_folder_without_dagster_yaml_is_refused(tmp_path, place):
     with pytest.raises(CryptoScalpError, match=r"no dagster\.yaml here"):
         run_pipeline(place[0], tmp_path, only=["raw_ticks"])
+
+
+def test_the_quality_assets_write_gaps_and_scores_and_their_checks_pass(tmp_path):
+    write(tmp_path / "tape", "x.gz", walk("XUSDT", 1_500))
+    settings = PipelineSettings(home=str(tmp_path / "home"), tape=str(tmp_path / "tape"))
+    result = run_pipeline(settings, None, only=["recorded_gaps", "source_reliability"])
+    assert {check.name: check.passed for check in result.checks} == {
+        "gaps_meet_expectations": True,
+        "reliability_meets_expectations": True,
+        "sources_are_believed": False,
+    }
+    assert result.assets["recorded_gaps"]["rows"] == pl.read_parquet(tmp_path / "home" / "recorded_gaps.parquet").height
+    assert (tmp_path / "home" / "source_reliability.parquet").is_file()

@@ -6,10 +6,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pipelines.history.gaps import find_gaps
 from pipelines.history.imports import import_paths
 from pipelines.history.names import Names
 from pipelines.history.partitions import Partition, read_beside
 from pipelines.history.read import read
+from pipelines.history.schema import DAY_NS
 from tests.pipelines.history.test_history_faults import workspace
 
 DATA_DIR = Path(os.environ.get("DATA_DIR", Path(__file__).parents[4] / "shared" / "data"))
@@ -41,23 +43,43 @@ def test_every_kline_file_is_read_whole():
     assert set(map(frozenset, rates.values())) == {frozenset({"funding"})}
 
 
-def test_gapless_minute_bars_have_no_gap_inside(tmp_path):
-    found = min(folder("klines_1m").glob("*-1m-futures.feather"), key=lambda path: path.stat().st_size)
-    (key, table), *_ = read(found, Names(venue="v")).tables.items()
-    home = workspace(tmp_path)
-    outcomes = import_paths(home, [found], Names(venue="v")).partitions
-    assert sum(outcome.rows for outcome in outcomes) == table.height
+def smallest(pattern):
+    return min(folder(Path(pattern).parent).glob(Path(pattern).name), key=lambda path: path.stat().st_size)
+
+
+def head(path, tmp_path, rows):
+    """The first rows of a feather file under its own name: every imported day is judged, which takes its time."""
+    pl.read_ipc(path).head(rows).write_ipc(tmp_path / path.name)
+    return tmp_path / path.name
+
+
+def test_gapless_minute_bars_have_no_gap_inside():
+    (key, table), *_ = read(smallest("klines_1m/*-1m-futures.feather"), Names(venue="v")).tables.items()
+    days = table.group_by(day=pl.col("ts_event") // DAY_NS * DAY_NS).agg(pl.len()).sort("day").rows()
+    missing = [find_gaps("klines", rows_of(table, day), day)["missing"].sum() for day, _ in days]
+    assert missing[1:-1] == [0] * (len(days) - 2)
+    assert (days[0][1] + missing[0], days[-1][1] + missing[-1], key.kind) == (1_440, 1_440, "klines")
+
+
+def rows_of(table, day):
+    return table.filter(pl.col("ts_event").is_between(day, day + DAY_NS, closed="left"))
+
+
+def test_minute_bars_meet_their_suite(tmp_path):
+    found = head(smallest("klines_1m/*-1m-futures.feather"), tmp_path, 5_000)
+    outcomes = import_paths(workspace(tmp_path), [found], Names(venue="v")).partitions
+    assert sum(outcome.rows for outcome in outcomes) == 5_000
     assert [outcome.missing for outcome in outcomes[1:-1]] == [0] * (len(outcomes) - 2)
-    assert outcomes[0].rows + outcomes[0].missing == 1_440
     assert not any(outcome.problems for outcome in outcomes)
-    assert key.kind == "klines"
 
 
 def test_funding_and_open_interest_meet_their_suites(tmp_path):
-    files = [min(folder("funding_oi").glob("oi_*.csv")), min(folder("funding_oi").glob("*.feather"))]
+    rates = min(folder("funding_oi").glob("*.feather"))
+    assert rows_and_rejected(rates, venue="v") == (91, 0, {"funding"})
+    files = [min(folder("funding_oi").glob("oi_*.csv")), head(rates, tmp_path, 15)]
     imported = import_paths(workspace(tmp_path), files, Names(venue="v"))
     assert {outcome.kind for outcome in imported.partitions} == {"funding", "open_interest"}
-    assert sum(outcome.rows for outcome in imported.partitions) == 168 + 91
+    assert sum(outcome.rows for outcome in imported.partitions) == 168 + 15
     assert not any(outcome.problems or outcome.rejected for outcome in imported.partitions)
 
 
