@@ -15,6 +15,7 @@ SECOND = 1_000 * MS
 HOUR = 3_600 * SECOND
 
 _SHARES = {QUOTE: 0.6, TRADE: 0.16, REFERENCE: 0.12, BOOK_LEVELS: 0.06, MARK: 0.02, INTEREST: 0.02, LIQUIDATION: 0.02}
+_REFERENCE_PX = 3_000.0
 
 
 class Stream(NamedTuple):
@@ -118,8 +119,10 @@ def _reference(quotes, rng):
     """A symbol of another price level that shares most moves, some of them earlier."""
     own = np.diff(np.log(quotes[:, 0]), prepend=np.log(quotes[0, 0]))
     moves = 0.5 * own + 0.4 * np.roll(own, -7) + rng.normal(0.0, 2e-6, len(own))
-    bid = 3_000.0 * np.exp(np.cumsum(moves))
-    return np.column_stack([bid, rng.lognormal(1, 1, len(own)), bid * (1 + 2e-5), rng.lognormal(1, 1, len(own))])
+    bid = 0.01 * np.round(100 * _REFERENCE_PX * np.exp(np.cumsum(moves)))
+    return np.column_stack(
+        [bid, rng.lognormal(1, 1, len(own)), bid + 0.01 * rng.integers(1, 4, len(own)), rng.lognormal(1, 1, len(own))]
+    )
 
 
 def _marks(quotes, ts, rng):
@@ -158,14 +161,14 @@ def constant(n, px=100.0, step_ms=5):
 
 def mirrored(stream):
     """The market upside down: prices inverted about the first one, bid and ask swapped, buyers and sellers swapped."""
-    about = stream.values[0, 0] ** 2
+    about, about_reference = stream.values[0, 0] ** 2, _REFERENCE_PX**2
     kinds, values = stream.kinds, stream.values.copy()
-    book = np.isin(kinds, (QUOTE, REFERENCE))
-    values[book] = values[book][:, [2, 3, 0, 1]]
-    values[book, 0::2] = about / values[book, 0::2]
-    taken = np.isin(kinds, (TRADE, LIQUIDATION))
+    for kind, middle in ((QUOTE, about), (REFERENCE, about_reference)):
+        swapped = values[kinds == kind][:, [2, 3, 0, 1]]
+        swapped[:, 0::2] = middle / swapped[:, 0::2]
+        values[kinds == kind] = swapped
+    taken, marks = np.isin(kinds, (TRADE, LIQUIDATION)), kinds == MARK
     values[taken, 0], values[taken, 2] = about / values[taken, 0], -values[taken, 2]
-    marks = kinds == MARK
     values[marks, :2], values[marks, 2] = about / values[marks, :2], -values[marks, 2]
     levels = stream.levels[:, [2, 3, 0, 1]]
     there = levels[:, 0::2] > 0.0
