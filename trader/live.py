@@ -14,7 +14,7 @@ from trader.clock import Clock
 from trader.desk import Desk
 from trader.engine import Engine, client_id
 from trader.errors import JournalError
-from trader.feed import TAPE_ENDED, Feed, FeedListener
+from trader.feed import TAPE_ENDED, Feed, FeedListener, FeedSettings
 from trader.feeds.metrics import FeedMetrics
 from trader.heartbeat import Heartbeat
 from trader.journal import JournalWriter, Run
@@ -202,8 +202,17 @@ class LiveTrader:
             if reason == TAPE_ENDED and self._stop_on_tape_end:
                 self.stop(reason)
 
-        listener = FeedListener(self._on_frame, state("market_up"), state("market_down"), closed)
-        return Feed(venue, ws.split(","), self._start.config.symbols, listener, self._clock.now_ns)
+        listener = FeedListener(self._on_frame, state("market_up"), state("market_down"), closed, state("feed_lead"))
+        return Feed(
+            venue,
+            ws.split(","),
+            self._start.config.symbols,
+            listener,
+            self._clock.now_ns,
+            FeedSettings(lines=self._start.config.feed.lines),
+            books=self.engine.books.markets,
+            tops=self.engine.tops.by_symbol,
+        )
 
     async def _timer(self) -> None:
         while True:

@@ -96,11 +96,11 @@ class Stream:
         """Seconds since the last event; 0 before the first."""
         return max(ts_ns - self.recv_ns, 0) / SECOND_NS if self.recv_ns else 0.0
 
-    def heard(self, ts_ns: int, tau_s: float) -> None:
-        """An event arrived at ``ts_ns`` of our clock."""
+    def heard(self, ts_ns: int, tau_s: float, events: int = 1) -> None:
+        """An event arrived at ``ts_ns`` of our clock, or several since the time before."""
         if self.recv_ns:
-            pause_s = self.silent_s(ts_ns)
-            self.pause_s = ewma(self.pause_s, pause_s, max(pause_s, 0.01), tau_s)
+            passed_s = self.silent_s(ts_ns)
+            self.pause_s = ewma(self.pause_s, passed_s / events, max(passed_s, 0.01), tau_s)
         self.recv_ns = max(ts_ns, self.recv_ns)
 
     def patience_s(self, ratio: float, floor_s: float) -> float:

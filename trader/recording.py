@@ -61,8 +61,16 @@ class Capture:
         self._stopping = asyncio.Event()
         self._asking: set[asyncio.Task[None]] = set()
         listener = FeedListener(self._keep, self._on_up, self._on_down, self._on_closed)
-        self.feed = Feed(settings.venue, settings.ws, settings.symbols, listener, self._clock.now_ns, settings.feed)
         self.checks = Checks(settings.venue, settings.symbols)
+        self.feed = Feed(
+            settings.venue,
+            settings.ws,
+            settings.symbols,
+            listener,
+            self._clock.now_ns,
+            settings.feed,
+            books=self.checks.markets,
+        )
 
     async def run(self, progress: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
         """Record until stopped; ``progress`` gets a few figures every second.

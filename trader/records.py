@@ -161,9 +161,10 @@ class Timer(msgspec.Struct, frozen=True, tag="timer"):
 
 
 class Control(msgspec.Struct, frozen=True, tag="control"):
-    """``what``: market_down, market_up, user_down, user_up, kill_soft, kill_hard, stop.
+    """``what``: market_down, market_up, user_down, user_up, kill_soft, kill_hard, stop; trouble and feed_lead (another
+    line leads) are for people alone.
 
-    ``symbols`` are those that a market_down or market_up is about; () means all.
+    ``symbols`` are those that a market_down, market_up or feed_lead is about; () means all.
     """
 
     ts_ns: int

@@ -84,12 +84,17 @@ def prefer(primary: float, backup: float, params: ReliabilityParams = PARAMS) ->
 
 
 class SourceHealth:
-    """Counts of one stream of one symbol, decayed by our clock. ``take`` its events, then ask for ``defects``."""
+    """Counts of one stream of one symbol, decayed by our clock; ``defects`` and ``score`` read them.
+
+    ``take`` its events one by one, or ``tally`` what counters say of it now and then. ``may_pause``: silence is no
+    defect of this stream.
+    """
 
     __slots__ = (
         "_counts",
         "_depth_id",
         "_ids_count",
+        "_may_pause",
         "_params",
         "_rolled_ns",
         "_rule",
@@ -98,8 +103,8 @@ class SourceHealth:
         "_trade_id",
     )
 
-    def __init__(self, venue: str, rule: Rule, params: ReliabilityParams = PARAMS) -> None:
-        self._params, self._rule = params, rule
+    def __init__(self, venue: str, rule: Rule, params: ReliabilityParams = PARAMS, may_pause: bool = False) -> None:
+        self._params, self._rule, self._may_pause = params, rule, may_pause
         self._ids_count = venue in COUNTING
         self._stream = Stream()
         self._counts = dict.fromkeys((*Defects.__struct_fields__, "events", "compared"), 0.0)
@@ -121,6 +126,36 @@ class SourceHealth:
         self._counts["gaps"] += len(gaps)
         return gaps
 
+    def tally(
+        self, ts_ns: int, events: int, gaps: int = 0, duplicates: int = 0, crossed: int = 0, quarantined: int = 0
+    ) -> None:
+        """So much came since the last tally, by reading ``ts_ns`` of our clock; nothing counts before the first event.
+
+        The pause between events is taken as the mean over the time between two tallies.
+        """
+        if not (events or self._since_ns):
+            return
+        self._roll(ts_ns)
+        if events:
+            silent_s, patience_s = self._stream.silent_s(ts_ns), self._patience_s()
+            if silent_s > patience_s and not self._may_pause:
+                self._counts["stale"] += silent_s - patience_s
+            self._stream.heard(ts_ns, self._params.memory_s, events)
+        told = {
+            "events": events,
+            "gaps": gaps,
+            "duplicates": duplicates,
+            "crossed": crossed,
+            "quarantined": quarantined,
+        }
+        for name, count in told.items():
+            self._counts[name] += count
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether anything came yet."""
+        return self._since_ns > 0
+
     def quarantine(self, ts_ns: int) -> None:
         """A frame of this source could not be read."""
         self._roll(ts_ns)
@@ -136,7 +171,7 @@ class SourceHealth:
         """Rates at reading ``ts_ns`` of our clock; changes nothing."""
         fade, counts = self._fade(ts_ns), self._counts
         seen_s = min(max((ts_ns - self._since_ns) / SECOND_NS, 1.0), self._params.memory_s)
-        over_s = max(self._stream.silent_s(ts_ns) - self._patience_s(), 0.0)
+        over_s = 0.0 if self._may_pause else max(self._stream.silent_s(ts_ns) - self._patience_s(), 0.0)
         shares = {name: counts[name] / max(counts["events"], 1.0) for name in ("duplicates", "crossed", "quarantined")}
         return Defects(
             gaps=60.0 * counts["gaps"] * fade / self._params.memory_s,

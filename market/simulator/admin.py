@@ -18,7 +18,9 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True):
     that clients listen to, the next ``count`` are swallowed by ``drop``, sent twice by ``duplicate``, sent after the
     ``value``-th later one (at least 1) of their stream by ``reorder``; ``gap`` swallows depth messages only.
     ``reset``: sequence numbers of ``symbol`` start anew. ``clock_skew_ms``: the venue's clock is off by ``value``.
-    ``disconnect_market``, ``disconnect_user``: sockets break without a close frame.
+    ``disconnect_market``, ``disconnect_user``: sockets break without a close frame. On one market socket alone, the
+    oldest but ``line``: ``line_disconnect`` breaks it, ``line_swallow`` sends ``count`` messages never,
+    ``line_delay_ms`` all of them ``value`` ms late.
     ``order_503_unknown``: the next ``count`` orders are carried out and answered with "503 Unknown error".
     ``expire_listen_key``: the listen key ends now.
     """
@@ -27,6 +29,7 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True):
     value: float = 0.0
     count: int = 1
     symbol: str = ""
+    line: int = 0
 
 
 def _delay(face: Face, fault: Fault) -> int:
@@ -69,6 +72,28 @@ def _disconnect_market(face: Face, _fault: Fault) -> int:
     return _break(list(face.hub.sockets))
 
 
+def _line(face: Face, fault: Fault) -> list[Any]:
+    """The market socket that a fault is meant for, if there are so many."""
+    return sorted(face.hub.sockets, key=lambda socket: socket.number)[fault.line : fault.line + 1]
+
+
+def _line_disconnect(face: Face, fault: Fault) -> int:
+    return _break(_line(face, fault))
+
+
+def _line_swallow(face: Face, fault: Fault) -> int:
+    for socket in _line(face, fault):
+        socket.swallow += fault.count
+    return fault.count
+
+
+def _line_delay(face: Face, fault: Fault) -> int:
+    sockets = _line(face, fault)
+    for socket in sockets:
+        socket.late_s = max(0.0, fault.value / 1000)
+    return len(sockets)
+
+
 def _disconnect_user(face: Face, _fault: Fault) -> int:
     return _break(list(face.hub.users))
 
@@ -99,6 +124,9 @@ KINDS: Final[dict[str, Callable[[Face, Fault], int]]] = {
     "clock_skew_ms": _clock_skew,
     "disconnect_market": _disconnect_market,
     "disconnect_user": _disconnect_user,
+    "line_disconnect": _line_disconnect,
+    "line_swallow": _line_swallow,
+    "line_delay_ms": _line_delay,
     "order_503_unknown": _unknown_order,
     "expire_listen_key": _expire_listen_key,
 }

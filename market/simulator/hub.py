@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from itertools import count
 from struct import pack
 from typing import Final
 
@@ -11,6 +12,7 @@ from market.simulator.faults import Faults
 
 MAX_BACKLOG: Final = 64 * 1024 * 1024
 Topic = tuple[str, str]
+_numbers: Final = count()
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -29,7 +31,11 @@ def wrap(name: bytes, data: bytes) -> bytes:
 
 
 class Socket:
-    """One client connection. ``is_wrapped``: it asked for the combined-stream wrapper, ``label`` on user streams."""
+    """One client connection. ``is_wrapped``: it asked for the combined-stream wrapper, ``label`` on user streams.
+
+    ``number`` tells older from younger ones. Faults of this line alone: the next ``swallow`` messages are never sent,
+    and all are ``late_s`` late.
+    """
 
     def __init__(
         self, ws: web.WebSocketResponse, transport: asyncio.Transport, is_wrapped: bool, label: str = ""
@@ -38,12 +44,18 @@ class Socket:
         self.label = label
         self.is_wrapped = is_wrapped
         self.names: set[str] = set()
+        self.number = next(_numbers)
+        self.swallow = 0
+        self.late_s = 0.0
         self._transport = transport
         self._waiting: list[bytes] = []
         self._not_before = 0.0
 
     def write(self, payload: bytes) -> None:
         """Queue one text message for the next flush."""
+        if self.swallow > 0:
+            self.swallow -= 1
+            return
         self._waiting.append(text_frame(payload))
 
     def flush(self, delay_s: float = 0.0) -> None:
@@ -53,7 +65,7 @@ class Socket:
         data = b"".join(self._waiting)
         self._waiting.clear()
         loop = asyncio.get_running_loop()
-        due = max(loop.time() + delay_s, self._not_before)
+        due = max(loop.time() + delay_s + self.late_s, self._not_before)
         if due <= loop.time():
             self._send(data)
         else:

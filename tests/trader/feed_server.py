@@ -17,6 +17,8 @@ class Market:
         self.heard = []
         self.opened_s = []
         self.lag_of = lambda _order: 0.0
+        self.alter = lambda _order, raw: [raw]
+        self.host_of = {}
         self.on_open = lambda _order: []
         self.muted = set()
         self.answers = {}
@@ -26,6 +28,7 @@ class Market:
         await ws.prepare(request)
         order, self.opened = self.opened, self.opened + 1
         self.opened_s.append(asyncio.get_running_loop().time())
+        self.host_of[order] = request.host
         queue = asyncio.Queue()
         self.sockets[ws] = (order, queue)
         sender = asyncio.ensure_future(self._send(ws, order, queue))
@@ -59,8 +62,9 @@ class Market:
 
     def say(self, raw):
         now_s = asyncio.get_running_loop().time()
-        for _, queue in list(self.sockets.values()):
-            queue.put_nowait((now_s, raw))
+        for order, queue in list(self.sockets.values()):
+            for altered in self.alter(order, raw):
+                queue.put_nowait((now_s, altered))
 
     async def play(self):
         while True:
@@ -68,19 +72,20 @@ class Market:
                 self.publish()
             await asyncio.sleep(self.every_s)
 
-    def cut(self):
-        for ws in list(self.sockets):
-            ws._req.transport.abort()
+    def cut(self, host=None):
+        for ws, (order, _) in list(self.sockets.items()):
+            if host is None or self.host_of[order] == host:
+                ws._req.transport.abort()
 
 
 @contextlib.asynccontextmanager
-async def serving(market, is_playing=True):
+async def serving(market, is_playing=True, port=0):
     """The server's WebSocket address while it runs."""
     app = web.Application()
     app.router.add_get("/{tail:.*}", market.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
     playing = asyncio.ensure_future(market.play()) if is_playing else None
     try:

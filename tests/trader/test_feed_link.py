@@ -53,9 +53,9 @@ def settings(**link):
 
 
 def one_link(feed, name="public-0"):
-    feed.links = [link for link in feed.links if link.name == name]
+    feed.pairs[:] = [pair for pair in feed.pairs if pair.name.partition(".")[0] == name]
     for missing in feed._missing.values():
-        missing.intersection_update(feed.links)
+        missing.intersection_update(feed.pairs)
     return feed
 
 

@@ -16,6 +16,7 @@ from trader.feeds.plans import SocketPlan
 from trader.feeds.streams import Router, Stream
 
 RETRY_S: Final = 60.0
+_LEAST_READS: Final = 4
 
 
 class LinkSettings(msgspec.Struct, frozen=True):
@@ -43,7 +44,10 @@ class LinkListener(msgspec.Struct, frozen=True):
 
 
 class Link:
-    """One plan on one or more hosts; ``run`` it until cancelled. Counters: ``lost``, ``rotated``, ``failed``."""
+    """One plan on one or more hosts; ``run`` it until cancelled. Counters: ``lost``, ``rotated``, ``failed``.
+
+    ``is_homing``: it belongs to the first host, and is elsewhere only while that one fails.
+    """
 
     def __init__(
         self,
@@ -53,8 +57,10 @@ class Link:
         settings: LinkSettings,
         limiter: ConnectLimiter,
         jitter: Callable[[], float],
+        is_homing: bool = False,
     ) -> None:
         self.name = plans[0].name
+        self.hosts = tuple(plan.url for plan in plans)
         self.symbols = plans[0].symbols
         self.lost = self.rotated = self.failed = 0
         self.is_up = False
@@ -66,6 +72,7 @@ class Link:
         self._settings = settings
         self._limiter = limiter
         self._jitter = jitter
+        self._is_homing = is_homing
         self._is_retry = False
         self._turn = asyncio.Event()
         self._current: Connection | None = None
@@ -137,10 +144,13 @@ class Link:
         """Until the connection ends (None) or has a successor (that one)."""
         self._turn.clear()
         lifetime_s = self._settings.lifetime_s * (1 - 0.02 * self._jitter())
-        if self._is_retry:
+        is_away = self._is_homing and connection.plan is not self._plans[0]
+        if self._is_retry or is_away:
             lifetime_s = min(lifetime_s, RETRY_S)
         self._is_retry = False
         if not await self._ends(connection, lifetime_s):
+            if is_away and not self._turn.is_set():
+                self._at = 0
             successor = await self._replace(connection)
             if successor is not None:
                 return successor
@@ -162,7 +172,7 @@ class Link:
     async def _went_down(self, connection: Connection) -> None:
         self.is_up = False
         self.lost += 1
-        self._at += 1
+        self._at = 0 if self._is_homing else self._at + 1
         self._merger.end()
         self._listener.on_down(self, connection.reason)
         await asyncio.sleep(self._settings.first_delay_s * (1 + self._jitter()))
@@ -200,14 +210,19 @@ class Link:
         self._merger.end()
 
     async def _overlap(self, old: Connection, new: Connection) -> None:
-        """Both run until the successor has been up long enough and is waiting for nothing."""
+        """Both run until the successor has been up long enough and is waiting for nothing.
+
+        Time alone proves little while the loop stalls: both sockets must have been read a few times as well.
+        """
         loop = asyncio.get_running_loop()
-        begun = loop.time()
+        begun, reads = loop.time(), 0
         while not (old.closed.is_set() or new.closed.is_set()):
             lasted_s = loop.time() - begun
-            if lasted_s >= (self._settings.overlap_max_s if self._merger.is_waiting else self._settings.overlap_s):
+            enough_s = self._settings.overlap_max_s if self._merger.is_waiting else self._settings.overlap_s
+            if lasted_s >= enough_s and reads >= _LEAST_READS:
                 return
-            await asyncio.sleep(min(0.05, self._settings.overlap_s / 4))
+            await asyncio.sleep(min(0.05, self._settings.overlap_s / _LEAST_READS))
+            reads += 1
 
     def _take_over(self, old: Connection) -> None:
         """The successor is the connection now. An old one that broke meanwhile may have taken frames with it."""

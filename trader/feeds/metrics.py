@@ -11,6 +11,11 @@
     cryptoscalp_link_up{link}
     cryptoscalp_silences_total                      streams that fell silent
     cryptoscalp_duplicates_dropped_total{link}      second copies while two sockets ran
+    cryptoscalp_source_score{link,symbol,stream}    reliability of one stream of one connection, 0 to 1
+    cryptoscalp_line_score{link}                    the same of the connection: its worst stream's
+    cryptoscalp_line_leads{link}                    1 for the line that leads, where two are hot
+    cryptoscalp_lead_changes_total{link}            times another line took the lead
+    cryptoscalp_left_for_score_total                times a better host was gone to
     cryptoscalp_clock_skew_ms{symbol,stream,stat}   receive minus event time, min and median of the last window
     cryptoscalp_recv_lag_ms{symbol,stream}          median above the least: queueing, whatever the clocks say
     cryptoscalp_recorder_waiting                    frames received and not yet handed to the disk
@@ -54,20 +59,21 @@ class FeedMetrics(Collector):
         yield from self._streams()
         yield from self._books()
         yield from self._links()
+        yield from self._scores()
         yield GaugeMetricFamily("cryptoscalp_recorder_waiting", "frames not yet on disk", value=self._waiting())
 
     def _streams(self) -> Iterator[Metric]:
         frames = CounterMetricFamily("cryptoscalp_frames", "frames received", labels=("symbol", "stream"))
-        for stream in list(self._feed.streams.by_kind.values()):
-            frames.add_metric((stream.symbol, stream.kind), stream.frames)
+        for key, count in self._feed.frames().items():
+            frames.add_metric(key, count)
         skews = GaugeMetricFamily(
             "cryptoscalp_clock_skew_ms", "receive minus event time", labels=("symbol", "stream", "stat")
         )
         lags = GaugeMetricFamily("cryptoscalp_recv_lag_ms", "median skew above the least", labels=("symbol", "stream"))
-        for stream, skew in list(self._feed.skew.items()):
-            skews.add_metric((stream.symbol, stream.kind, "min"), skew.min_ms)
-            skews.add_metric((stream.symbol, stream.kind, "median"), skew.median_ms)
-            lags.add_metric((stream.symbol, stream.kind), skew.median_ms - skew.min_ms)
+        for key, skew in list(self._feed.skew.items()):
+            skews.add_metric((*key, "min"), skew.min_ms)
+            skews.add_metric((*key, "median"), skew.median_ms)
+            lags.add_metric(key, skew.median_ms - skew.min_ms)
         yield from (frames, skews, lags)
 
     def _books(self) -> Iterator[Metric]:
@@ -95,6 +101,21 @@ class FeedMetrics(Collector):
             copies.add_metric((link.name,), link.duplicates)
         yield from (again, up, copies)
         yield CounterMetricFamily("cryptoscalp_silences", "silent streams", value=self._feed.silences)
+
+    def _scores(self) -> Iterator[Metric]:
+        sources = GaugeMetricFamily("cryptoscalp_source_score", "reliability", labels=("link", "symbol", "stream"))
+        for link, symbol, kind, score in self._feed.scores.by_source():
+            sources.add_metric((link.name, symbol, kind), score)
+        lines = GaugeMetricFamily("cryptoscalp_line_score", "reliability", labels=("link",))
+        leads = GaugeMetricFamily("cryptoscalp_line_leads", "line in the lead", labels=("link",))
+        changes = CounterMetricFamily("cryptoscalp_lead_changes", "changes of the lead", labels=("link",))
+        for pair in self._feed.pairs:
+            changes.add_metric((pair.name,), pair.changes)
+            for line, link in enumerate(pair.links):
+                lines.add_metric((link.name,), self._feed.scores.score(link))
+                leads.add_metric((link.name,), float(line == pair.primary))
+        yield from (sources, lines, leads, changes)
+        yield CounterMetricFamily("cryptoscalp_left_for_score", "better hosts", value=self._feed.left_for_score)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,9 @@ from market.errors import FrameError
 from market.units import time_ns
 
 _HEAD: Final = 256
+COUNTS: Final = b"+1"
+"""In place of the field that names the id before: ids count by one."""
+Fields = tuple[str, bytes, bytes, bool, bytes]
 _INSTRUMENT: Final = re.compile(rb'"instId":"([^"]+)"')
 _TOPIC: Final = re.compile(rb'"topic":"([^"]+)"')
 _SNAPSHOT: Final = re.compile(rb'"(?:action|type)":"snapshot"')
@@ -22,13 +25,39 @@ _SNAPSHOT: Final = re.compile(rb'"(?:action|type)":"snapshot"')
 class Stream:
     """One stream of one symbol. ``is_ordered``: its ids only grow, so two copies of it can be joined by id.
 
-    ``frames`` counts what arrived on any socket. ``is_due`` asks for one sample of the clocks' difference.
+    ``names_before``: each frame names the id that it continues. ``frames`` counts what arrived on any socket.
+    ``is_due`` asks for one sample of the clocks' difference.
     """
 
-    __slots__ = ("_event", "_id", "frames", "is_due", "is_ordered", "kind", "samples", "symbol")
+    __slots__ = (
+        "_before",
+        "_counts",
+        "_event",
+        "_id",
+        "frames",
+        "is_due",
+        "is_ordered",
+        "key",
+        "kind",
+        "names_before",
+        "samples",
+        "symbol",
+    )
 
-    def __init__(self, symbol: str, kind: str, id_field: bytes, event_field: bytes, is_ordered: bool = True) -> None:
+    def __init__(
+        self,
+        symbol: str,
+        kind: str,
+        id_field: bytes,
+        event_field: bytes,
+        is_ordered: bool = True,
+        before_field: bytes = b"",
+    ) -> None:
         self.symbol, self.kind, self.is_ordered = symbol, kind, is_ordered
+        self.key = symbol, kind
+        self._counts = before_field == COUNTS
+        self.names_before = before_field not in (b"", COUNTS)
+        self._before = re.compile(before_field + rb'"?(-?\d+)') if self.names_before else None
         self.frames = 0
         self.is_due = False
         self.samples: list[float] = []
@@ -44,6 +73,13 @@ class Stream:
         """Id of a frame of an ordered stream; -1 when it has none."""
         found = None if self._id is None else self._id.search(raw)
         return -1 if found is None else int(found[1])
+
+    def before(self, raw: bytes, number: int) -> int | None:
+        """The id that frame ``number`` continues, as it says or as it counts; None where neither tells."""
+        if self._before is None:
+            return number - 1 if self._counts else None
+        found = self._before.search(raw)
+        return None if found is None else int(found[1])
 
     def identity(self, raw: bytes) -> int:
         """What two copies of one frame share: the venue's id of it, or all its bytes."""
@@ -65,29 +101,29 @@ def is_snapshot(raw: bytes) -> bool:
 
 
 _BINANCE: Final = {
-    "depth": ("depth", b'"u":', b'"T":', True),
-    "bookTicker": ("quote", b'"u":', b'"T":', True),
-    "aggTrade": ("trade", b'"a":', b'"T":', True),
-    "trade": ("trade", b'"t":', b'"T":', True),
-    "markPrice": ("mark", b'"E":', b'"E":', True),
-    "forceOrder": ("liquidation", b"", b'"T":', False),
+    "depth": ("depth", b'"u":', b'"T":', True, b'"pu":'),
+    "bookTicker": ("quote", b'"u":', b'"T":', True, b""),
+    "aggTrade": ("trade", b'"a":', b'"T":', True, COUNTS),
+    "trade": ("trade", b'"t":', b'"T":', True, COUNTS),
+    "markPrice": ("mark", b'"E":', b'"E":', True, b""),
+    "forceOrder": ("liquidation", b"", b'"T":', False, b""),
 }
 _OKX: Final = {
-    "books": ("depth", b'"seqId":', b'"ts":', True),
-    "bbo-tbt": ("quote", b'"seqId":', b'"ts":', True),
-    "trades": ("trade", b'"tradeId":', b'"ts":', True),
-    "mark-price": ("mark", b'"ts":', b'"ts":', True),
-    "index-tickers": ("index", b"", b'"ts":', False),
-    "funding-rate": ("funding", b"", b'"ts":', False),
-    "open-interest": ("open_interest", b"", b'"ts":', False),
-    "liquidation-orders": ("liquidation", b"", b'"ts":', False),
+    "books": ("depth", b'"seqId":', b'"ts":', True, b'"prevSeqId":'),
+    "bbo-tbt": ("quote", b'"seqId":', b'"ts":', True, b""),
+    "trades": ("trade", b'"tradeId":', b'"ts":', True, b""),
+    "mark-price": ("mark", b'"ts":', b'"ts":', True, b""),
+    "index-tickers": ("index", b"", b'"ts":', False, b""),
+    "funding-rate": ("funding", b"", b'"ts":', False, b""),
+    "open-interest": ("open_interest", b"", b'"ts":', False, b""),
+    "liquidation-orders": ("liquidation", b"", b'"ts":', False, b""),
 }
 _BYBIT: Final = {
-    "orderbook": ("depth", b'"u":', b'"cts":', True),
-    "orderbook.1": ("quote", b'"u":', b'"cts":', True),
-    "publicTrade": ("trade", b'"i":', b'"T":', False),
-    "tickers": ("ticker", b'"cs":', b'"ts":', True),
-    "allLiquidation": ("liquidation", b"", b'"T":', False),
+    "orderbook": ("depth", b'"u":', b'"cts":', True, COUNTS),
+    "orderbook.1": ("quote", b'"u":', b'"cts":', True, b""),
+    "publicTrade": ("trade", b'"i":', b'"T":', False, b""),
+    "tickers": ("ticker", b'"cs":', b'"ts":', True, b""),
+    "allLiquidation": ("liquidation", b"", b'"T":', False, b""),
 }
 Router = Callable[[bytes], Stream | None]
 
@@ -106,7 +142,7 @@ class Streams:
         fields = [fields for fields in self._fields.values() if fields[0] in kinds]
         return [self.get(symbol, field[0], field) for symbol in symbols for field in fields]
 
-    def get(self, symbol: str, kind: str, fields: tuple[str, bytes, bytes, bool]) -> Stream:
+    def get(self, symbol: str, kind: str, fields: Fields) -> Stream:
         """The one stream object of a symbol and kind."""
         key = symbol, kind
         if key not in self.by_kind:
@@ -161,14 +197,12 @@ class Streams:
             fields = _BYBIT.get(channel) or _BYBIT.get(channel.partition(".")[0])
             return self._learn(name, symbol, fields, channel)
 
-    def _learn(
-        self, name: bytes, symbol: str, fields: tuple[str, bytes, bytes, bool] | None, channel: str
-    ) -> Stream | None:
+    def _learn(self, name: bytes, symbol: str, fields: Fields | None, channel: str) -> Stream | None:
         """Remember what a name means. A channel we do not know keeps its own name and is passed on untouched."""
         if not symbol:
             stream = None
         elif fields is None:
-            stream = self.get(symbol, channel, (channel, b"", b'"ts":', False))
+            stream = self.get(symbol, channel, (channel, b"", b'"ts":', False, b""))
         else:
             stream = self.get(symbol, fields[0], fields)
         if len(self.by_name) < 65_536:
