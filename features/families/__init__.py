@@ -2,8 +2,15 @@
 
 from typing import Final
 
+from features.families.bar_patterns import AUTOCORRELATION, ENTROPY, VARIANCE_RATIO
+from features.families.bar_prices import CMO, LINE, ROC, SMA, TRIX
+from features.families.bar_volatility import REACHES, RETURNS
 from features.families.calendar import CALENDAR
 from features.families.carry import BASIS, CARRY
+from features.families.channels import AROON, CHANNEL, KELTNER
+from features.families.deviation import DEVIATION
+from features.families.directional import CCI, DMI
+from features.families.moves import MOVES
 from features.families.now import NOW
 from features.families.positions import INTEREST, LIQUIDATIONS
 from features.families.prices import LAGGED, LAGGED_QUOTES, MOMENTUM, VOLATILITY
@@ -39,4 +46,21 @@ FAMILIES: Final[tuple[Family, ...]] = (
     INTEREST,
     LIQUIDATIONS,
     CALENDAR,
+    MOVES,
+    DEVIATION,
+    ROC,
+    SMA,
+    TRIX,
+    CMO,
+    LINE,
+    CHANNEL,
+    AROON,
+    KELTNER,
+    RETURNS,
+    REACHES,
+    AUTOCORRELATION,
+    VARIANCE_RATIO,
+    ENTROPY,
+    DMI,
+    CCI,
 )
