@@ -14,7 +14,7 @@ from market.simulator.rules import sized
 RECENT: Final = 1_000
 CANCELLED_FOR: Final = {
     Reason.POST_ONLY: "EC_PostOnlyWillTakeLiquidity",
-    Reason.FILL_OR_KILL: "EC_NoImmediateQtyToFill",
+    Reason.FILL_OR_KILL: "EC_NoEnoughQtyToFill",
 }
 
 
@@ -25,6 +25,8 @@ class BybitExchange(Exchange):
     ``book_seq`` is that of the last one that could change its book: Bybit orders messages of all depths by it.
     ``recent`` holds the last trades with their ``seq``, all that the venue gives back: it names them by UUID.
     """
+
+    max_open_orders = 500
 
     def __init__(self, *arguments: object, **named: object) -> None:
         super().__init__(*arguments, **named)  # type: ignore[arg-type]

@@ -138,7 +138,7 @@ def order_row(exchange: BybitExchange, order: Order, stop: Stop | None, fee: Dec
             "qty": text(instrument.qty(order.lots)),
             "timeInForce": "IOC" if order.ticks is None else TIF_NAMES[order.tif],
             "orderStatus": STATUSES[order.status],
-            "cancelType": ("CancelByUser" if order.status is Status.CANCELED else "UNKNOWN") if is_done else "",
+            "cancelType": _cancel_type(exchange, order) if is_done else "",
             "rejectReason": exchange.why.get(order.order_id, "EC_NoError" if not is_done else _why(order)),
             "createType": "CreateByLiq" if order.is_liquidation else "CreateByUser",
             "reduceOnly": order.reduce_only,
@@ -155,6 +155,12 @@ def order_row(exchange: BybitExchange, order: Order, stop: Stop | None, fee: Dec
             "updatedTime": ms(order.updated_ns),
         }
     )
+
+
+def _cancel_type(exchange: BybitExchange, order: Order) -> str:
+    """Only what somebody asked for is cancelled by the user; what the matching ended is not."""
+    by_user = order.status is Status.CANCELED and order.order_id not in exchange.why
+    return "CancelByUser" if by_user else "UNKNOWN"
 
 
 def _why(order: Order) -> str:

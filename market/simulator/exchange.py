@@ -7,14 +7,13 @@ For the protocol faces, where this core is wider than one venue needs:
 
 - ``OrderRequest.leg`` names the position in hedge mode (``Leg.NET`` in one-way mode); an order that closes a leg is
   reduce-only by itself. ``settings`` switches modes and leverage; ``account.legs``/``position`` read positions.
-- ``AccountReport`` carries a ``cause`` (it had ``is_funding``) and a ``leg``; ``ConfigReport`` is new.
 - Executions of a liquidation are reported as ``Execution.CALCULATED``, their ``Order.is_liquidation`` is True.
 - ``arm(None, due_ns)`` and ``cancel_all(None)`` cover the whole account, with a symbol that symbol alone.
 - ``stops.place`` also takes ``trail``/``trail_ticks`` (trailing) and ``group`` (one cancels the others).
-- ``incomes`` lists every change of the wallet.
+- ``incomes`` lists every change of the wallet; ``max_open_orders`` and ``remember`` differ by venue.
 
 A face is built by ``<venue>_kit.KIT`` (see ``market.simulator.face``); ``Player`` takes a ``Source`` for tapes of
-another format; faults are planted in ``Hub.publish``; each face has its own ``Hub.reset``; ``read`` is in ``source``.
+another format; faults are planted in ``Hub.publish``; each face has its own ``Hub.reset``.
 """
 
 from collections.abc import Callable
@@ -44,7 +43,7 @@ FIRST_TRADE_ID = 1
 
 
 class Exchange:
-    """All markets and the one account that trades on them.
+    """All markets and the one account that trades on them. ``max_open_orders`` of one symbol may rest.
 
     Parameters
     ----------
@@ -57,6 +56,8 @@ class Exchange:
     emit
         Called with each report, synchronously.
     """
+
+    max_open_orders = MAX_OPEN_ORDERS
 
     def __init__(
         self, instruments: list[Instrument], wallet: Decimal, leverage: int, emit: Callable[[Report], None]
@@ -80,8 +81,6 @@ class Exchange:
     def advance(self, now_ns: int) -> None:
         """Move the exchange's clock (ns UTC) forward; it never goes back."""
         self.now_ns = max(self.now_ns, now_ns)
-
-    # -- the recorded market ------------------------------------------------------------------------------------------
 
     def on_event(self, event: Event, is_aggregate: bool = False) -> None:
         """Take one recorded event. Of a market that prints single trades, aggregated ones are not counted twice."""
@@ -152,8 +151,6 @@ class Exchange:
         for symbol, market in self.markets.items():
             self.account.mark_px[symbol] = market.mark_px()
 
-    # -- clients ------------------------------------------------------------------------------------------------------
-
     def market(self, symbol: str) -> Market:
         """The market of a symbol."""
         market = self.markets.get(symbol)
@@ -185,7 +182,7 @@ class Exchange:
             raise Reject(Reason.POSITION_SIDE)
         if order.client_id in self._client_ids:
             raise Reject(Reason.DUPLICATE_ID)
-        if len(market.matcher.resting) >= MAX_OPEN_ORDERS:
+        if len(market.matcher.resting) >= self.max_open_orders:
             raise Reject(Reason.TOO_MANY_ORDERS)
         if order.reduce_only and self.account.reducible(order.symbol, order.side, order.leg) == 0:
             raise Reject(Reason.REDUCE_ONLY)
@@ -275,8 +272,6 @@ class Exchange:
     def expire(self, now_ns: int) -> None:
         """Run the countdowns that are due (the clock ``arm`` was given)."""
         self.countdowns.expire(now_ns)
-
-    # -- what the matcher calls back ----------------------------------------------------------------------------------
 
     def _allowance(self, order: Order) -> int:
         return self.account.reducible(order.symbol, order.side, order.leg) if order.reduce_only else order.left_lots

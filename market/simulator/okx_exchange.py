@@ -21,6 +21,8 @@ class OkxExchange(Exchange):
     ``cancel_source`` holds the venue's reason code for every order that ended without being filled.
     """
 
+    max_open_orders = 500
+
     def __init__(
         self, instruments: list[Instrument], wallet: Decimal, leverage: int, emit: Callable[[Report], None]
     ) -> None:

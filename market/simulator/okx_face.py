@@ -44,7 +44,7 @@ CODES: Final[dict[Reason, tuple[str, str]]] = {
     Reason.POST_ONLY: (PARAMETER, "Parameter newPx error: the post-only order would take"),
     Reason.FILL_OR_KILL: (PARAMETER, "Parameter sz error"),
     Reason.DUPLICATE_ID: ("51016", "Client order ID already exists."),
-    Reason.TOO_MANY_ORDERS: ("51103", "The number of pending orders exceeds the maximum for this instrument."),
+    Reason.TOO_MANY_ORDERS: ("51174", "The number of pending orders reached the upper limit of 500 (orders)."),
     Reason.UNKNOWN_ORDER: ("51400", "Cancellation failed as the order has been filled, canceled or does not exist."),
     Reason.NO_SUCH_ORDER: ("51603", "Order does not exist"),
     Reason.WOULD_TRIGGER: ("51280", "The trigger price is reached already."),

@@ -63,7 +63,7 @@ def test_a_market_order_takes_no_more_than_the_book_shows_inside_its_band():
     ("fields", "why"),
     [
         ({"timeInForce": "PostOnly", "price": "100.1"}, "EC_PostOnlyWillTakeLiquidity"),
-        ({"timeInForce": "FOK", "price": "100.1", "qty": "0.9"}, "EC_NoImmediateQtyToFill"),
+        ({"timeInForce": "FOK", "price": "100.1", "qty": "0.9"}, "EC_NoEnoughQtyToFill"),
         ({"timeInForce": "IOC", "price": "100.0"}, "EC_NoImmediateQtyToFill"),
     ],
     ids=["post-only takes", "fill-or-kill cannot", "nothing to take"],
