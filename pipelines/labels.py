@@ -54,15 +54,44 @@ def nl_labels(
     >>> label.tolist(), end[:3].tolist()
     ([2, 2, 0, -1, -1], [20, 30, 40])
     """
-    n = len(ts_ns)
+    move, end_ns = nl_moves(ts_ns, bid_px, ask_px, k=k, latency_ns=latency_ns)
+    return directions(move), end_ns
+
+
+def nl_moves(ts_ns: Ints, bid_px: Floats, ask_px: Floats, *, k: int, latency_ns: int) -> tuple[Floats, Ints]:
+    """The relative change of mid that :func:`nl_labels` judges, NaN where it is unknown, and when it is known."""
     reference = np.searchsorted(ts_ns, ts_ns + latency_ns, side="right") - 1
-    outcome = reference + k
-    known = outcome < n
-    reference, outcome = reference[known], outcome[known]
+    return _moves(ts_ns, bid_px, ask_px, reference, reference + k)
+
+
+def horizon_moves(
+    ts_ns: Ints, bid_px: Floats, ask_px: Floats, *, horizon_ns: int, latency_ns: int
+) -> tuple[Floats, Ints]:
+    """As :func:`nl_moves`, over a span of time: from the last quote at or before ``ts_ns + latency_ns`` to the last one
+    at or before ``horizon_ns`` later. Known once a quote after that instant was seen; ``end_ns`` is that quote's time.
+    """
+    at_ns = ts_ns + latency_ns
+    reference = np.searchsorted(ts_ns, at_ns, side="right") - 1
+    outcome = np.searchsorted(ts_ns, at_ns + horizon_ns, side="right")
+    move, end_ns = _moves(ts_ns, bid_px, ask_px, reference, outcome, back=1)
+    return move, end_ns
+
+
+def directions(move: Floats) -> npt.NDArray[np.int8]:
+    """Classes of relative changes: 0 down, 1 flat, 2 up, -1 for NaN."""
+    label = np.where(move > _SAME_PX, UP, np.where(move < -_SAME_PX, DOWN, FLAT)).astype(np.int8)
+    return np.where(np.isnan(move), np.int8(UNKNOWN), label)
+
+
+def _moves(
+    ts_ns: Ints, bid_px: Floats, ask_px: Floats, reference: Ints, known_at: Ints, back: int = 0
+) -> tuple[Floats, Ints]:
+    """Change of mid from quote ``reference`` to quote ``known_at - back``, known at the time of quote ``known_at``."""
+    n = len(ts_ns)
+    known = known_at < n
+    reference, at = reference[known], known_at[known]
     mid_px = 0.5 * (bid_px + ask_px)
-    move = (mid_px[outcome] - mid_px[reference]) / mid_px[reference]
-    label = np.full(n, UNKNOWN, np.int8)
-    label[known] = np.where(move > _SAME_PX, UP, np.where(move < -_SAME_PX, DOWN, FLAT))
-    end_ns = np.full(n, NEVER_NS, np.int64)
-    end_ns[known] = ts_ns[outcome]
-    return label, end_ns
+    move, end_ns = np.full(n, np.nan), np.full(n, NEVER_NS, np.int64)
+    move[known] = (mid_px[at - back] - mid_px[reference]) / mid_px[reference]
+    end_ns[known] = ts_ns[at]
+    return move, end_ns

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 
+from pipelines.baselines import fit_baselines
 from pipelines.candidate import Examination, describe_data
 from pipelines.dataset import Dataset
 from pipelines.publish import code_version, next_version, now_ns
@@ -55,6 +56,7 @@ def build_manifests(
         int8=_int8(candidate, name),
         int8_reason=candidate.int8_reason,
         anomaly=anomaly,
+        baselines=fit_baselines(dataset),
     )
     return fp32, None if candidate.int8_reason else _int8_manifest(fp32, candidate)
 

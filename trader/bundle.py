@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from market.errors import CryptoScalpError
+from trader.recalibration import RecalibrationParams
 
 MODEL_FILE: Final = "model.onnx"
 ANOMALY_FILE: Final = "anomaly.npz"
@@ -116,13 +117,24 @@ class Anomaly(msgspec.Struct, frozen=True):
     found: dict[str, float]
 
 
+class Baselines(msgspec.Struct, frozen=True):
+    """What any model must beat, fitted on the same train split: class shares ``prior`` [3], and a logistic regression
+    on the last ``feature`` alone, ``softmax(weight * value + bias)``, both [3].
+    """
+
+    prior: tuple[float, float, float]
+    feature: str
+    weight: tuple[float, float, float]
+    bias: tuple[float, float, float]
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """``manifest.json``. ``window`` and ``features`` are the input's T and F; ``sha256`` maps file names to digests.
 
     ``int8`` is None where no quantized sibling was published; ``int8_reason`` then says why. ``state_reason`` belongs
     to ``state`` (``onnx_only``, ``engine_built``, ``engine_skipped``). ``parity`` holds, per member, the largest
     absolute difference between the graph and the library that trained it. ``anomaly`` is None where no anomaly model
-    travels along.
+    travels along. ``recalibration`` is how scores follow what happened lately (``trader.recalibration``).
     """
 
     name: str
@@ -145,6 +157,8 @@ class Manifest(msgspec.Struct, frozen=True):
     int8: Int8 | None = None
     int8_reason: str = ""
     anomaly: Anomaly | None = None
+    baselines: Baselines | None = None
+    recalibration: RecalibrationParams = RecalibrationParams()
 
 
 def sha256_file(path: Path) -> str:

@@ -22,6 +22,7 @@ COMMANDS = {
     "capture": "Record what an exchange's sockets say to a tape.",
     "simulate": "Run a simulated exchange on a tape.",
     "train": "Turn a tape into a validated, published model.",
+    "evaluate": "Judge a published model on tapes it never saw.",
     "models": "List the published models.",
     "serve": "Run Triton on the model repository until Ctrl-C.",
     "trade": "Run the trader on paper.",
