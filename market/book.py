@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from market.book_kernel import HEADS, parse_delta
+from market.delta_kernel import HEADS, parse_delta
 from market.events import Depth
 from market.levels import Levels, PackedSide, Scale, Side, TooFine, decimals_of, differences, widened
 from market.sequence import IN_BAND, Chain, Rule, Step, aligns, bybit_step, continues, id_before, okx_step, rule_of

@@ -1,6 +1,6 @@
 """Digits of a text to numbers, eight at a time, by address: the callers check what is read and where it ends."""
 
-from typing import Final
+from typing import Any, Final
 
 import numba as nb
 import numpy as np
@@ -67,43 +67,57 @@ def last_window(at: int, end: int) -> np.uint64:
 
 
 @compiled
-def decimal(at: int, others: np.uint64, out: int) -> int:
-    """Plain decimal at ``at`` as the nearest double into ``out``.
+def _joined(at: int, n: int, stop: int) -> np.uint64:
+    """Number of the digits from ``at`` to ``at + stop`` without the point after ``n`` of them."""
+    if stop > MOST:
+        fraction = stop - n - 1
+        return last_digits(at + n, n) * _TENS[U(fraction)] + last_digits(at + stop, fraction)
+    text, whole = load(at) ^ ZEROS, (U(1) << U(8 * n)) - U(1)
+    return value_of(((text & whole) | ((text >> U(8)) & ~whole)) << U(72 - 8 * stop))
+
+
+@compiled
+def mantissa(at: int, others: np.uint64) -> Any:
+    """Plain decimal at ``at`` as a whole number.
 
     Parameters
     ----------
-    at, out
-        Addresses.
+    at
+        Address; 7 bytes before it are read too.
     others
         ``window`` or ``last_window`` of ``at``.
 
     Returns
     -------
-    int
-        Address of the first byte after it, or 0 when it is none, does not end in the window (14 digits and a point do),
-        or has more than 8 digits before or after the point. A mantissa below 2**53 over a power of ten up to 1e22 is
-        one correctly rounded division (Clinger 1990), so that the double is the one that ``float`` gives.
+    value, fraction, size
+        The number without its point, the digits after the point, and the length of the text. The length is 0 when it is
+        no decimal, does not end in the window (14 digits and a point do), or has more than 8 digits on one side of the
+        point.
     """
     n = trailing_zeros(others)
     if n < 1 or n > MOST:
-        return 0
-    text = load(at) ^ ZEROS
-    if n > 1 and text & U(255) == U(0):
-        return 0
+        return 0, 0, 0
     if byte(at + n) != _DOT:
-        store(out, np.float64(np.int64(value_of(text << U(64 - 8 * n)))))
-        return at + n
+        return np.int64(last_digits(at + n, n)), 0, n
     stop = trailing_zeros(others & (others - U(1)))
     fraction = stop - n - 1
     if fraction < 1 or fraction > MOST:
+        return 0, 0, 0
+    return np.int64(_joined(at, n, stop)), fraction, stop
+
+
+@compiled
+def decimal(at: int, others: np.uint64, out: int) -> int:
+    """``mantissa`` without needless zeros before it, as the nearest double into ``out``; the address after it, or 0.
+
+    A mantissa below 2**53 over a power of ten up to 1e22 is one correctly rounded division (Clinger 1990), so that the
+    double is the one that ``float`` gives.
+    """
+    value, fraction, size = mantissa(at, others)
+    if size == 0 or (byte(at) == _ZERO and size > 1 and byte(at + 1) != _DOT):
         return 0
-    if stop <= 8:
-        whole = (U(1) << U(8 * n)) - U(1)
-        mantissa = value_of(((text & whole) | ((text >> U(8)) & ~whole)) << U(72 - 8 * stop))
-    else:
-        mantissa = last_digits(at + n, n) * _TENS[U(fraction)] + last_digits(at + stop, fraction)
-    store(out, np.float64(np.int64(mantissa)) / _POWERS[U(fraction)])
-    return at + stop
+    store(out, np.float64(value) / _POWERS[U(fraction)])
+    return at + size
 
 
 @compiled

@@ -42,6 +42,17 @@ def load(_context: Any, address: Any) -> Any:
 
 
 @intrinsic
+def data_of(_context: Any, raw: Any) -> Any:
+    """Address of the first byte of a bytes object in compiled code."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        view = context.make_array(signature.args[0])(context, builder, args[0])
+        return builder.ptrtoint(view.data, _WORD)
+
+    return types.int64(raw), build
+
+
+@intrinsic
 def byte(_context: Any, address: Any) -> Any:
     """The byte at ``address`` as an int64."""
 

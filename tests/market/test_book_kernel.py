@@ -1,25 +1,38 @@
 """The compiled paths of the book equal the general ones: packed sides the plain side, raw frames decoded frames."""
 
+import ctypes
 import json
 import os
 import random
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market.book import Applied, Book
+from market.book_kernel import set_levels
 from market.codecs.binance import decode
+from market.delta_kernel import read_levels
 from market.errors import FrameError
 from market.events import Depth
 from market.levels import PackedSide, Side, widened
 from market.simulator.generator import generate
 from market.tape import find_tapes, merge
+from tests.market.wire import guarded_page
 
 RECORDED = Path(os.environ.get("DATA_DIR", Path(__file__).parents[3] / "shared" / "data")) / "binance_usdm_ws"
+EXAMPLES = int(os.environ.get("CRYPTOSCALP_FUZZ", "400"))
+pytestmark = pytest.mark.timeout(0 if EXAMPLES > 1_000 else 300)
 levels = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 5)), max_size=12)
+
+
+@pytest.fixture(scope="module")
+def guarded():
+    with guarded_page() as page:
+        yield page
 
 
 def equal(a, b):
@@ -50,6 +63,36 @@ def test_packed_side_grows_and_drops_removed_places():
         packed.update(update)
         plain.update(update)
     assert equal(packed, plain)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("step", [-1, 1, 7])
+def test_packed_side_takes_many_levels_in_one_place(sign, step):
+    """Empty places near it run out again and again, also at either end and where the market moves away."""
+    packed, plain = PackedSide(sign), Side(sign)
+    start = [(1_000 * k, 1) for k in range(1, 500)]
+    rng = random.Random(5)
+    for side in (packed, plain):
+        side.load(start)
+    for begin in (0, 100_000, 250_500, 499_000):
+        for k in range(0, 900, 3):
+            update = [(begin + 1_000 + step * (k + j), rng.randrange(0, 4)) for j in range(3)]
+            update = [(px, qty) for px, qty in update if px > 0]
+            packed.update(update)
+            plain.update(update)
+            assert packed.best_key() == plain.best_key()
+            assert packed.top(20) == plain.top(20)
+        assert equal(packed, plain)
+
+
+def test_a_side_without_room_for_empty_places_takes_what_it_has_room_for():
+    keys, values = np.zeros(203, np.int64), np.zeros(203, np.int64)
+    keys[:200], values[:200] = np.arange(1_000, 1_200), 1
+    px, qty = np.array([5, 3, 4], np.int64), np.array([7, 8, 9], np.int64)
+    n = set_levels(keys, values, 200, px, qty, 0, 3, 1)
+    assert n == 203
+    assert keys[:203].tolist() == [3, 4, 5, *range(1_000, 1_200)]
+    assert values[:203].tolist() == [8, 9, 7] + [1] * 200
 
 
 def test_values_beyond_64_bits_change_nothing_until_widened():
@@ -137,7 +180,7 @@ def general(book, raw):
         return None
 
 
-@settings(max_examples=int(os.environ.get("CRYPTOSCALP_FUZZ", "400")), deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(st.data())
 def test_fuzzed_frames_never_change_a_book_otherwise_than_the_general_path_would(data):
     frame = bytearray(GOOD)
@@ -152,6 +195,39 @@ def test_fuzzed_frames_never_change_a_book_otherwise_than_the_general_path_would
         assert state(fast) == state(slow)
     else:
         assert state(fast) == state(standing())
+
+
+number = st.from_regex(r"[0-9]{1,12}(\.[0-9]{1,10})?", fullmatch=True)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(st.lists(st.tuples(number, number), max_size=5), st.lists(st.tuples(number, number), max_size=5))
+def test_fuzzed_levels_become_the_same_numbers(bids, asks):
+    fast, slow = standing(), standing()
+    for book in (fast, slow):
+        book.apply(Depth("ABCUSDT", 1, 1, False, 12, 12, 11, [("1.49000000", "1.00000000")], []))
+    raw = depth_frame(13, 13, 12, bids, asks)
+    if fast.apply_frame(raw, 7) is None:
+        texts = [text for level in bids + asks for text in level]
+        assert any(
+            len(text) > 15 or len(text.partition(".")[0]) > 8 or len(text.partition(".")[2]) > 8 for text in texts
+        )
+        return
+    assert slow.apply(decode(raw, 7)) is Applied.APPLIED
+    assert state(fast) == state(slow)
+
+
+def test_levels_are_read_from_their_own_bytes_only(guarded):
+    """At the end of a guarded page: a read behind it ends the process."""
+    start, room = guarded
+    px, qty = np.zeros(9, np.int64), np.zeros(9, np.int64)
+    text = b'{"u":12,"b":[["1.50","0.000"],["123456789.5","12"],["7","5.125"]]}'
+    for size in range(16, len(text) + 1):
+        end = start + room
+        ctypes.memmove(end - size, text, size)
+        at, n = read_levels(end - size + 12, end, 3, 3, px, qty, 0)
+        assert n == 3 if at < end else n <= 3
+    assert (px[:3].tolist(), qty[:3].tolist()) == ([1_500, 123_456_789_500, 7_000], [0, 12_000, 5_125])
 
 
 def follow(frames):

@@ -2,7 +2,6 @@
 
 import ctypes
 import json
-import mmap
 import os
 import shutil
 import struct
@@ -17,7 +16,7 @@ from market.errors import FrameError
 from market.events import Quote
 from market.quote_kernel import RECORD, fast_quotes, plan_of, quote_parser, quote_reader, read_quote
 from market.tape import find_tapes, merge
-from tests.market.wire import data_dir, ticker
+from tests.market.wire import data_dir, guarded_page, ticker
 
 EXAMPLES = int(os.environ.get("CRYPTOSCALP_FUZZ", "400"))
 fuzz = settings(max_examples=EXAMPLES, deadline=None, database=None)
@@ -196,13 +195,8 @@ def test_fuzzed_decimals_of_up_to_fourteen_digits_are_taken_and_bit_equal(whole,
 
 @pytest.fixture(scope="module")
 def guarded():
-    """Address and size of a page between two that nobody may touch."""
-    memory = mmap.mmap(-1, 3 * mmap.PAGESIZE)
-    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    for page in (start, start + 2 * mmap.PAGESIZE):
-        assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(page), mmap.PAGESIZE, 0) == 0
-    yield start + mmap.PAGESIZE, mmap.PAGESIZE
-    memory.close()
+    with guarded_page() as page:
+        yield page
 
 
 def assert_reads_nothing_outside(raw, is_stamped, guarded):

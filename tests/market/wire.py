@@ -1,8 +1,11 @@
 """Small Binance frames and tapes for tests, spelled as the venue spells them."""
 
+import ctypes
 import gzip
+import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from market.events import Depth
@@ -57,3 +60,14 @@ def write_tape(path: Path, frames: Sequence[bytes], start: int = NS, step: int =
     lines = b"".join(b"%d %s\n" % (start + index * step, raw) for index, raw in enumerate(frames))
     path.write_bytes(gzip.compress(lines, mtime=0))
     return path
+
+
+@contextmanager
+def guarded_page() -> Iterator[tuple[int, int]]:
+    """Address and size of a page of memory between two that nobody may touch."""
+    memory = mmap.mmap(-1, 3 * mmap.PAGESIZE)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    for page in (start, start + 2 * mmap.PAGESIZE):
+        assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(page), mmap.PAGESIZE, 0) == 0
+    yield start + mmap.PAGESIZE, mmap.PAGESIZE
+    memory.close()
