@@ -99,11 +99,13 @@ def _chain(rows: pl.DataFrame) -> pl.DataFrame:
     messages = deltas.select("first_id", "last_id", "prev_id", at=clock()).unique(
         ["first_id", "last_id"], keep="first", maintain_order=True
     )
-    steps = messages.sort("last_id").with_columns(before=pl.col("last_id").shift(), start=pl.col("at").shift())
     by_name = pl.col("prev_id").is_not_null()
-    broken = (
-        pl.when(by_name).then(pl.col("prev_id") > pl.col("before")).otherwise(pl.col("first_id") > pl.col("before") + 1)
-    )
+    # where each names the one before, numbers may start anew (OKX after maintenance): there time is their order
+    in_order = messages.sort(pl.when(by_name).then("at").otherwise(0), "last_id")
+    steps = in_order.with_columns(before=pl.col("last_id").shift(), start=pl.col("at").shift())
+    back = (pl.col("prev_id") < pl.col("before")) & (pl.col("last_id") < pl.col("before"))
+    skipped = pl.when(by_name).then(pl.col("prev_id")).otherwise(pl.col("first_id") - 1) > pl.col("before")
+    broken = skipped | (by_name & back)
     return _gaps(
         steps.filter(broken),
         stream=pl.lit("depth"),

@@ -2,6 +2,7 @@
 
 import gzip
 
+import polars as pl
 import pytest
 
 from pipelines.history.imports import import_paths
@@ -128,3 +129,21 @@ def test_trades_that_okx_sums_are_no_hole_among_the_single_ones(tmp_path):
     assert table.select("trade_id", "trade_key", "is_aggregate").rows() == [
         (None, str(at), True) for at in (10, 13, 16)
     ]
+
+
+@pytest.mark.parametrize(
+    ("lost", "missing"), [((), []), ((3,), [(3, 9)]), ((2,), [(8, 6)])], ids=["whole", "after", "reset"]
+)
+def test_okx_books_that_start_their_numbers_anew_leave_no_gap_but_what_is_lost(tmp_path, lost, missing):
+    chain = [(-1, 5), (5, 8), (8, 3), (3, 6), (6, 9)]
+    lines = []
+    for i, (prev, seq) in enumerate(chain):
+        sides = {"asks": [["10.2", "4", "0", "1"]], "bids": [], "ts": str(MS + 100 * i)}
+        row = sides | {"checksum": 0, "seqId": seq, "prevSeqId": prev}
+        push = okx_push("books", [row], "snapshot" if prev < 0 else "update")
+        lines += [] if i in lost else [(RECV_NS + 10**8 * i, push)]
+    home = workspace(tmp_path)
+    (outcome,) = import_paths(home, [written(tmp_path / "tape.gz", lines)]).partitions
+    gaps = read_beside(home, Partition("depth", "okx", OKX_SYMBOL, outcome.day), "gaps")
+    found = gaps.filter(pl.col("reason") == "missing_ids")
+    assert found.select("after_id", "before_id").rows() == missing
