@@ -46,11 +46,11 @@ class TopCheck:
         self.sides = self.differing = 0
 
     def begin(self, market: MarketState, ts_ns: int) -> bool:
-        """Take a sample if the last one is old enough, the book stands and a quote not younger than it is there."""
+        """Take a sample if the last one is old enough, the book stands and a quote that may tell of it is there."""
         quote, book = market.quote, market.book
         if ts_ns - self._begun_ns < EVERY_NS or not market.tradable or quote is None:
             return False
-        if not 0 <= quote.update_id <= book.quote_id:
+        if not 0 <= quote.update_id <= book.quote_id or (self._is_whole and quote.update_id < book.quote_id):
             return False
         self._begun_ns, self._found = ts_ns, quote
         self._book, self._book_id, self._bid, self._ask = book, book.quote_id, book.best_bid(), book.best_ask()
@@ -67,8 +67,6 @@ class TopCheck:
         return self._judge(self._found)
 
     def _judge(self, said: Quote) -> str:
-        if self._is_whole and said.update_id != self._book_id:
-            return ""
         wrong = [
             f"{name} {_text(ours)}, said to be {px!r} x {qty!r} at id {said.update_id}"
             for name, ours, px, qty, sign in (
