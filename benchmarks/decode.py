@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import struct
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -96,8 +97,6 @@ def default_quotes() -> tuple[str, list[bytes], str]:
     recorded = Path(os.environ.get("DATA_DIR", "../shared/data")) / RECORDED
     if recorded.is_dir():
         return *quotes(recorded), "recorded Binance USD-M"
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         generate(Path(folder), 7, minutes=4.0)
         return *quotes(Path(folder)), "generated market, seed 7"
