@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from msgspec.structs import asdict, replace
 
-from features.kernel import fold
+from features.bank import BANK_INDEX, bank_kernel
 from features.parameters import PARAMETERS
+from features.plan import FeatureError, Plan
 from features.schema import (
     COUNT,
     FEATURES,
@@ -15,12 +16,13 @@ from features.schema import (
     MIRROR_SIGNS,
     NAMES,
     SCHEMA_ID,
-    WARMUP_ROWS,
+    WINDOW,
+    column_of,
+    mirror_order,
     schema_id,
 )
-from features.state import CELLS, LAGS, init_state, sources_digest
-from tests.features.oracle import Oracle
-from tests.features.streams import START_NS, Stream, market
+from features.served import SERVED
+from tests.features.streams import START_NS, Stream, run
 
 
 def test_groups_have_the_specified_sizes_and_names_are_unique():
@@ -35,54 +37,64 @@ def test_groups_have_the_specified_sizes_and_names_are_unique():
     assert [INDEX[name] for name in NAMES] == list(range(COUNT))
 
 
-def test_every_row_of_the_schema_says_everything():
-    for feature in FEATURES:
-        assert all(
-            asdict(feature)[field] for field in ("unit", "window", "warmup", "zero_rule", "definition", "source")
-        )
+def test_columns_are_those_of_the_file_in_its_order():
+    assert SERVED.features == NAMES
+    assert [NAMES[column_of(name)] for name in SERVED.pinned] == list(SERVED.pinned)
 
 
-def test_names_are_spelled_from_the_parameters_the_oracle_uses():
-    stream = market(60, 2_000)
-    _, index = fold(*stream)
-    assert list(Oracle(stream).row(index[-1])) == list(NAMES)
+def test_column_that_strategies_miss_is_told():
+    with pytest.raises(FeatureError, match="served set lacks absent_1s"):
+        column_of("absent_1s")
+
+
+def test_schema_id_is_the_digest_of_what_is_served():
+    assert schema_id(FEATURES, PARAMETERS, WINDOW, KERNEL_VERSION) == SCHEMA_ID
 
 
 @pytest.mark.parametrize("name", asdict(PARAMETERS))
 def test_schema_id_moves_with_every_parameter(name):
-    other = replace(PARAMETERS, **{name: getattr(PARAMETERS, name) * 2})
-    assert schema_id(FEATURES, other, KERNEL_VERSION) != SCHEMA_ID
+    value = getattr(PARAMETERS, name)
+    other = replace(PARAMETERS, **{name: "span" if name == "decide" else value * 2})
+    assert schema_id(FEATURES, other, WINDOW, KERNEL_VERSION) != SCHEMA_ID
 
 
-def test_schema_id_moves_with_order_names_and_kernel_version():
-    assert schema_id(FEATURES[::-1], PARAMETERS, KERNEL_VERSION) != SCHEMA_ID
-    renamed = (replace(FEATURES[0], name="other"), *FEATURES[1:])
-    assert schema_id(renamed, PARAMETERS, KERNEL_VERSION) != SCHEMA_ID
-    assert schema_id(FEATURES, PARAMETERS, KERNEL_VERSION + 1) != SCHEMA_ID
+def test_schema_id_moves_with_order_set_window_and_kernel_version():
+    ids = {
+        SCHEMA_ID,
+        schema_id(FEATURES[::-1], PARAMETERS, WINDOW, KERNEL_VERSION),
+        schema_id(FEATURES[:-1], PARAMETERS, WINDOW, KERNEL_VERSION),
+        schema_id(FEATURES, PARAMETERS, WINDOW + 1, KERNEL_VERSION),
+        schema_id(FEATURES, PARAMETERS, WINDOW, KERNEL_VERSION + 1),
+    }
+    assert len(ids) == 5
+
+
+@pytest.mark.parametrize("field", ["name", "unit", "mirror"])
+@pytest.mark.parametrize("column", [0, COUNT - 1])
+def test_schema_id_moves_with_what_a_column_is_called_and_means(field, column):
+    renamed = list(FEATURES)
+    renamed[column] = replace(FEATURES[column], **{field: "other"})
+    assert schema_id(renamed, PARAMETERS, WINDOW, KERNEL_VERSION) != SCHEMA_ID
 
 
 def test_mirror_swaps_the_book_sides_and_is_its_own_inverse():
-    assert MIRROR_ORDER[INDEX["bid_size"]] == INDEX["ask_size"]
+    swapped = [name for name, column in INDEX.items() if MIRROR_ORDER[column] != column]
+    assert {FEATURES[INDEX[name]].mirror for name in swapped} <= {FEATURES[INDEX[name]].output for name in swapped}
     assert MIRROR_ORDER[MIRROR_ORDER].tolist() == list(range(COUNT))
-    assert set(MIRROR_SIGNS) == {-1.0, 1.0}
+    assert set(MIRROR_SIGNS) <= {-1.0, 1.0}
+
+
+def test_feature_without_its_mirror_partner_is_refused():
+    alone = [feature for feature in FEATURES if feature.mirror not in ("same", "sign")][:1]
+    with pytest.raises(FeatureError, match="swaps places with"):
+        mirror_order(alone)
 
 
 def test_rings_are_longer_than_the_longest_look_back():
-    assert max(LAGS) // PARAMETERS.grid_ns + 2 <= CELLS
-    assert PARAMETERS.return_quotes < WARMUP_ROWS
-
-
-def test_state_carries_the_parameters():
-    state = init_state()
-    assert dict(zip(state["p"].dtype.names, state["p"][0], strict=True)) == asdict(PARAMETERS)
-
-
-def test_compiled_signature_changes_with_any_source_file(tmp_path):
-    (tmp_path / "a.py").write_text("X = 1\n")
-    first = sources_digest(tmp_path)
-    (tmp_path / "a.py").write_text("X = 2\n")
-    assert sources_digest(tmp_path) != first
-    assert init_state().dtype.names[0].startswith("sources_")
+    plan: Plan = bank_kernel().plan
+    looks = [family.look_back(w) for family in plan.families if family.axis == "bars" for w in plan.windows(family)]
+    assert plan.ring > max(looks)
+    assert plan.ring & (plan.ring - 1) == 0
 
 
 def golden_stream(n=3_000):
@@ -98,35 +110,35 @@ def golden_stream(n=3_000):
 
 def test_kernel_version_is_raised_when_the_numbers_change():
     """A change here means the kernel computes something else: raise ``KERNEL_VERSION`` and state the new numbers."""
-    rows, _ = fold(*golden_stream())
-    assert KERNEL_VERSION == 1
-    np.testing.assert_allclose(rows[-1], [GOLDEN[name] for name in NAMES], rtol=1e-9, atol=1e-9)
+    row = run(bank_kernel(), golden_stream())[0][-1]
+    assert KERNEL_VERSION == 2
+    np.testing.assert_allclose([row[BANK_INDEX[name]] for name in GOLDEN], list(GOLDEN.values()), rtol=1e-9, atol=1e-9)
 
 
 GOLDEN = {
-    "return_1s_bps": -0.895905060218638,
-    "return_50q_bps": -7.025997010092766,
-    "momentum_500ms_bps": -3.6730654241079095,
-    "volatility_5s_bps": 3.781087745231194,
-    "acceleration_500ms_bps": -13.522042322069439,
-    "volume_1s": 3.257697774227459,
-    "volume_change_1s": 0.007342547587871203,
-    "vwap_distance_1s_bps": -5.58516492211936,
-    "flow_100ms": -0.7028892563788256,
-    "volume_spike_250ms": 0.4786275298785837,
-    "bid_size": 0.3556281145942318,
-    "ask_size": -0.4439098337928516,
-    "spread_relative": 0.0006440766373281302,
+    "return_1s_bps": -0.8959050602160923,
+    "return_50q_bps": -7.025997010092727,
+    "momentum_500ms_bps": -3.6730654241280245,
+    "volatility_5s_bps": 3.781087745250386,
+    "acceleration_500ms_bps": -13.52204232207535,
+    "volume_1s": 0.9615231214115096,
+    "volume_change_1s": 0.0036712573000997222,
+    "vwap_distance_1s_bps": -5.585164922162594,
+    "flow_100ms": -0.7028892563808604,
+    "volume_spike_250ms": 0.23484746721069438,
+    "bid_size": 0.17596342687513603,
+    "ask_size": -0.218380541033345,
+    "spread_relative": 0.000643869263340111,
     "imbalance": 0.37975127026514,
-    "microprice_relative": 0.19012030283766174,
-    "ofi_200ms": -0.6421198448357192,
-    "rsi_14": 31.027859476323883,
-    "macd_12_26_bps": -2.7890695562543413,
-    "macd_signal_9_bps": -2.784119796735011,
-    "bollinger_position_20": -0.6896938066489275,
-    "bollinger_width_20_bps": 14.781350902284814,
-    "stochastic_k_14_3": 7.058295961684688,
-    "stochastic_d_3": 19.429531049506647,
-    "williams_r_40": -99.94030840776459,
-    "atr_14_bps": 1.3634960060536014,
+    "microprice_relative": 0.19012030283722284,
+    "ofi_200ms": -0.6421198448354375,
+    "rsi_14x100ms": 31.027859476324615,
+    "macd_12_26_9x100ms_bps": -2.7890695562545464,
+    "macd_signal_12_26_9x100ms_bps": -2.7841197967352276,
+    "bollinger_position_20x100ms": -0.6896938066489088,
+    "bollinger_width_20x100ms_bps": 14.781350902286611,
+    "stochastic_k_14_3x100ms": 7.058295961679548,
+    "stochastic_d_14_3x100ms": 19.4295310494991,
+    "williams_r_40x100ms": -99.94030840776009,
+    "atr_14x100ms_bps": 1.3634960060537782,
 }

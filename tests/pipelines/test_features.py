@@ -4,10 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features.kernel import encode, update
+from features.kernel import address_of, clock_ns, encode, init_state, row_of, update
 from features.parameters import PARAMETERS
-from features.schema import COUNT, NAMES, SCHEMA_ID, WARMUP_ROWS
-from features.state import init_state
+from features.schema import NAMES, SCHEMA_ID, WARMUP_ROWS
 from market.errors import CryptoScalpError
 from market.events import QUOTE, TRADE
 from pipelines.dataset import load, windows
@@ -53,10 +52,10 @@ def ticks(n, seed=1, scale=1.0, jitter_ns=4_000_000):
 @pytest.mark.parametrize("scale", [1e-8, 0.1, 1e5])
 def test_the_table_holds_the_bits_of_update(scale):
     given = ticks(3_000, scale=scale)
-    table, state, out, rows, at = feature_table(given), init_state(), np.empty(COUNT), [], []
+    table, state, rows, at = feature_table(given), init_state(), [], []
     for i, tick in enumerate(given.iter_rows(named=True)):
-        if update(state, *encode(typed_event(tick)), out):
-            rows.append(out.copy())
+        if update(address_of(state), *encode(typed_event(tick))):
+            rows.append(row_of(state).copy())
             at.append(i)
     assert feature_rows(table).tobytes() == np.array(rows).tobytes()
     assert table["bid_px"].to_list() == given["a"].gather(at).to_list()
@@ -83,10 +82,10 @@ def test_the_event_clock_is_the_kernels(seed):
     shift = np.where(rng.random(400) < 0.02, rng.integers(-3, 3, 400) * 2 * PARAMETERS.rebase_ns, 0)
     given = given.with_columns(pl.col("ts_event") + pl.Series(shift), ts_recv=pl.col("ts_recv") + pl.Series(shift))
     kinds, ts_ns, values = kernel_input(given)
-    state, out, seen = init_state(), np.empty(COUNT), []
-    for kind, stamp, value in zip(kinds, ts_ns, values, strict=True):
-        update(state, kind, stamp, *value, out)
-        seen.append(int(state["now_ns"][0]))
+    state, seen = init_state(), []
+    for kind, stamp, value in zip(kinds.tolist(), ts_ns.tolist(), values.tolist(), strict=True):
+        update(address_of(state), kind, stamp, *value)
+        seen.append(clock_ns(state))
     assert event_clock(ts_ns).tolist() == seen
 
 
