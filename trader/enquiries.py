@@ -39,7 +39,7 @@ class Enquiries:
         if market.book.tradable and not self._may_doubt(market.symbol, ts_ns):
             return []
         self._resync_ns[market.symbol] = ts_ns
-        return [Resync(market.symbol, market.book.reason or market.book.doubt)]
+        return [Resync(market.symbol, "; ".join(why for why in (market.book.reason, market.book.doubt) if why))]
 
     def _may_doubt(self, symbol: str, ts_ns: int) -> bool:
         since_ns, wait_ns = self._doubts.get(symbol, (0, 0))
