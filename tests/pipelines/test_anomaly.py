@@ -50,7 +50,7 @@ def dataset_of(path):
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("generated")
-    generate(folder, 11, minutes=3.0)
+    generate(folder, 11, ("BTCUSDT",), minutes=3.0)
     dataset = dataset_of(folder)
     return dataset, fit_anomaly(dataset, SEED)
 
