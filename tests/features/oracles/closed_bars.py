@@ -96,7 +96,10 @@ def sign_entropy(history, feature, at):
 
 def _movements(history, feature, at):
     """Upward and downward movement and true range of every closed bar but the first."""
-    bars = _closed(history, feature, at)
+    return history.remember(at, ("movements", feature.length_ns), lambda: _moved(_closed(history, feature, at)))
+
+
+def _moved(bars):
     up, down = bars["high"].diff(), -bars["low"].diff()
     plus, minus = up.where((up > down) & (up > 0), 0.0), down.where((down > up) & (down > 0), 0.0)
     return [values.to_numpy()[1:] for values in (plus, minus, true_range(bars))]

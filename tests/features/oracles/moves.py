@@ -70,31 +70,33 @@ def volatility_change(history, feature, at):
     place = TAUS.index(feature.window)
     other = TAUS[place - 2] if place == len(TAUS) - 1 else TAUS[min(place + 2, len(TAUS) - 1)]
     quotes, now = history.quote_of(at) + 1, history.now[at]
-    squares = np.where(np.abs(history.step) > P.flat, history.step**2, 0.0)
+    squares = history.remember(at, "squared moves", lambda: history.step**2 * (np.abs(history.step) > P.flat))
     variance = history.decayed(squares, history.quote_ns, quotes, now, feature.window)
     expected = history.decayed(squares, history.quote_ns, quotes, now, other) * feature.window / other
     return (variance - expected) / (variance + expected) if variance + expected > P.flat**2 else 0.0
 
 
-def _moments(history, feature, at):
+def _moments(history, tau, at):
     """Distance of the mid from its mean over time, and variance about it."""
+    return history.remember(at, ("moments", tau), lambda: _away_and_variance(history, tau, at))
+
+
+def _away_and_variance(history, tau, at):
+    quotes = history.quote_of(at) + 1
 
     def mean(values):
-        return history.mean_over_time(
-            values, history.quote_ns, history.quote_of(at) + 1, history.now[at], feature.window
-        )
+        return history.mean_over_time(values, history.quote_ns, quotes, history.now[at], tau)
 
-    middle = mean(history.mid[: history.quote_of(at) + 1])
-    away = history.mid[: history.quote_of(at) + 1] - middle
+    away = history.mid[:quotes] - mean(history.mid[:quotes])
     return away[-1], mean(away**2)
 
 
 def deviation(history, feature, at):
-    return BPS * np.sqrt(_moments(history, feature, at)[1])
+    return BPS * np.sqrt(_moments(history, feature.window, at)[1])
 
 
 def stretch(history, feature, at):
-    away, variance = _moments(history, feature, at)
+    away, variance = _moments(history, feature.window, at)
     return away / np.sqrt(variance + away**2) if variance + away**2 > P.flat**2 else 0.0
 
 
