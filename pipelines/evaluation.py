@@ -46,13 +46,15 @@ class Label(msgspec.Struct, frozen=True):
 
 
 class Stretch(msgspec.Struct, frozen=True):
-    """Decisions of one symbol in one session, in time order: rows float32 [n, F], times, relative moves, known at."""
+    """Decisions of one symbol in one session, in order: rows float32 [n, F], times, relative moves, and the number of
+    the row that tells each move.
+    """
 
     symbol: str
     rows: npt.NDArray[np.float32]
     ts_ns: Ints
     move: Floats
-    end_ns: Ints
+    told_by: Ints
 
 
 class Scored(msgspec.Struct, frozen=True):
@@ -111,12 +113,12 @@ def _stretches(path: Path, label: Label, gap_s: float, say: Say) -> Iterator[Str
             table = feature_table(clean)
             if table.height:
                 ts_ns, bid_px, ask_px = (table[name].to_numpy() for name in ("ts_ns", "bid_px", "ask_px"))
-                move, end_ns = moves(label, ts_ns, bid_px, ask_px)
-                yield Stretch(symbol, feature_rows(table).astype(np.float32), ts_ns, move, end_ns)
+                move, told_by = moves(label, ts_ns, bid_px, ask_px)
+                yield Stretch(symbol, feature_rows(table).astype(np.float32), ts_ns, move, told_by)
 
 
 def moves(label: Label, ts_ns: Ints, bid_px: Floats, ask_px: Floats) -> tuple[Floats, Ints]:
-    """Relative change of mid that ``label`` asks for, NaN where unknown, and the time it is known."""
+    """Relative change of mid that ``label`` asks for, NaN where unknown, and the number of the row that tells it."""
     if label.k:
         return nl_moves(ts_ns, bid_px, ask_px, k=label.k, latency_ns=label.latency_ns)
     return horizon_moves(ts_ns, bid_px, ask_px, horizon_ns=label.horizon_ns, latency_ns=label.latency_ns)
@@ -162,9 +164,9 @@ def _score(model: bytes, manifest: Manifest, stretch: Stretch, at: Ints, symbol_
         "adapted_prior": prior_proba(manifest.baselines, at.size),
         "adapted_imbalance": feature_proba(manifest.baselines, stretch.rows[at]),
     }
-    y, ts_ns, end_ns = directions(stretch.move[at]), stretch.ts_ns[at], stretch.end_ns[at]
-    adapted = {name: adapt(p, y, ts_ns, end_ns, manifest.recalibration) for name, p in said.items()}
-    return Scored(y, stretch.move[at], ts_ns, np.full(at.size, symbol_id), (stretch.symbol,), adapted)
+    y, told_by = directions(stretch.move[at]), stretch.told_by[at]
+    adapted = {name: adapt(p, y, at, told_by, manifest.recalibration) for name, p in said.items()}
+    return Scored(y, stretch.move[at], stretch.ts_ns[at], np.full(at.size, symbol_id), (stretch.symbol,), adapted)
 
 
 def _run(model: bytes, rows: npt.NDArray[np.float32], at: Ints, window: int) -> tuple[Floats, Floats]:
@@ -179,14 +181,16 @@ def _run(model: bytes, rows: npt.NDArray[np.float32], at: Ints, window: int) -> 
 
 
 def adapt(
-    proba: npt.NDArray[np.floating], y: npt.NDArray[np.int8], ts_ns: Ints, end_ns: Ints, params: RecalibrationParams
+    proba: npt.NDArray[np.floating], y: npt.NDArray[np.int8], at: Ints, told_by: Ints, params: RecalibrationParams
 ) -> Floats:
-    """Scores [n, 3] of one symbol in time order, each recalibrated on the labels known at or before its time."""
+    """Scores [n, 3] of one symbol, each recalibrated on the labels known by then: row ``at[i]`` is decided on after all
+    labels with ``told_by <= at[i]`` were learned, as the trader does it.
+    """
     state, out, learned = Recalibration(params), np.empty((len(y), 3)), 0
-    order = np.argsort(end_ns, kind="stable")
-    said, outcome, known = list(map(tuple, proba.tolist())), y[order].tolist(), end_ns[order].tolist()
-    for i, now in enumerate(ts_ns.tolist()):
-        while learned < len(known) and known[learned] <= now:
+    order = np.argsort(told_by, kind="stable")
+    said, outcome, known = list(map(tuple, proba.tolist())), y[order].tolist(), told_by[order].tolist()
+    for i, row in enumerate(at.tolist()):
+        while learned < len(known) and known[learned] <= row:
             learn(state, said[order[learned]], outcome[learned])
             learned += 1
         out[i] = recalibrated(state, said[i])

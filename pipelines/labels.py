@@ -54,27 +54,29 @@ def nl_labels(
     >>> label.tolist(), end[:3].tolist()
     ([2, 2, 0, -1, -1], [20, 30, 40])
     """
-    move, end_ns = nl_moves(ts_ns, bid_px, ask_px, k=k, latency_ns=latency_ns)
-    return directions(move), end_ns
+    move, row = nl_moves(ts_ns, bid_px, ask_px, k=k, latency_ns=latency_ns)
+    return directions(move), np.append(ts_ns, NEVER_NS)[row]
 
 
 def nl_moves(ts_ns: Ints, bid_px: Floats, ask_px: Floats, *, k: int, latency_ns: int) -> tuple[Floats, Ints]:
-    """The relative change of mid that :func:`nl_labels` judges, NaN where it is unknown, and when it is known."""
+    """The relative change of mid that :func:`nl_labels` judges, NaN where it is unknown, and the quote that tells it.
+
+    The second result is the number of that quote, ``n`` where it never came: the order in which things become known,
+    which times do not give, since quotes share them.
+    """
     reference = np.searchsorted(ts_ns, ts_ns + latency_ns, side="right") - 1
-    return _moves(ts_ns, bid_px, ask_px, reference, reference + k)
+    return _moves(bid_px, ask_px, reference, reference + k)
 
 
 def horizon_moves(
     ts_ns: Ints, bid_px: Floats, ask_px: Floats, *, horizon_ns: int, latency_ns: int
 ) -> tuple[Floats, Ints]:
     """As :func:`nl_moves`, over a span of time: from the last quote at or before ``ts_ns + latency_ns`` to the last one
-    at or before ``horizon_ns`` later. Known once a quote after that instant was seen; ``end_ns`` is that quote's time.
+    at or before ``horizon_ns`` later, which is known once the next quote was seen.
     """
     at_ns = ts_ns + latency_ns
     reference = np.searchsorted(ts_ns, at_ns, side="right") - 1
-    outcome = np.searchsorted(ts_ns, at_ns + horizon_ns, side="right")
-    move, end_ns = _moves(ts_ns, bid_px, ask_px, reference, outcome, back=1)
-    return move, end_ns
+    return _moves(bid_px, ask_px, reference, np.searchsorted(ts_ns, at_ns + horizon_ns, side="right"), back=1)
 
 
 def directions(move: Floats) -> npt.NDArray[np.int8]:
@@ -84,14 +86,13 @@ def directions(move: Floats) -> npt.NDArray[np.int8]:
 
 
 def _moves(
-    ts_ns: Ints, bid_px: Floats, ask_px: Floats, reference: Ints, known_at: Ints, back: int = 0
+    bid_px: Floats, ask_px: Floats, reference: npt.NDArray[np.intp], known_at: npt.NDArray[np.intp], back: int = 0
 ) -> tuple[Floats, Ints]:
-    """Change of mid from quote ``reference`` to quote ``known_at - back``, known at the time of quote ``known_at``."""
-    n = len(ts_ns)
+    """Change of mid from quote ``reference`` to quote ``known_at - back``, told by quote ``known_at``."""
+    n = len(bid_px)
     known = known_at < n
-    reference, at = reference[known], known_at[known]
     mid_px = 0.5 * (bid_px + ask_px)
-    move, end_ns = np.full(n, np.nan), np.full(n, NEVER_NS, np.int64)
-    move[known] = (mid_px[at - back] - mid_px[reference]) / mid_px[reference]
-    end_ns[known] = ts_ns[at]
-    return move, end_ns
+    before, after = mid_px[reference[known]], mid_px[known_at[known] - back]
+    move = np.full(n, np.nan)
+    move[known] = (after - before) / before
+    return move, np.minimum(known_at, n).astype(np.int64)

@@ -3,13 +3,16 @@
 from decimal import Decimal
 from typing import Final
 
+import msgspec
+
 from risk.types import AccountView, Intent, MarketView, PositionView, Regime
 from trader.alarms import AlarmState, Sample, init_alarms, update_alarms
 from trader.anomaly import RowWatch, from_bytes
 from trader.execution import Orders, WorkingOrder
 from trader.ledger import Ledger
 from trader.market_state import MarketState
-from trader.records import AccountSnapshot, AccountUpdate, OpenOrder, OrderUpdate, Start
+from trader.outcomes import Outcomes
+from trader.records import AccountSnapshot, AccountUpdate, OpenOrder, OrderUpdate, ScoreIn, Start
 from trader.regime import RegimeState, init_regime, update_regime
 from trader.risk_inputs import init_inputs, update_inputs, vol_day
 from trader.view import PositionState, Score, View
@@ -48,6 +51,8 @@ class Books:
         self.risk = {symbol: SymbolRisk() for symbol in self.markets}
         anomaly = from_bytes(start.anomaly, start.schema_id) if start.anomaly else None
         self.watches = {symbol: RowWatch(anomaly) for symbol in self.markets} if anomaly is not None else {}
+        label = start.outcomes
+        self.outcomes = {} if label is None else {symbol: Outcomes(label) for symbol in self.markets}
         self.inputs = init_inputs()
         self.orders = Orders()
         self.ledger = Ledger(start.balance)
@@ -63,6 +68,25 @@ class Books:
         self.day_start_equity = float(start.balance)
         self._day = start.ts_ns // _DAY_NS
         self._traded: set[str] = set()
+
+    def mature(self, market: MarketState) -> None:
+        """A decision point was passed: labels that are known by now teach how scores are to be read."""
+        if self.outcomes and market.tick is not None:
+            self.outcomes[market.symbol].on_row(market.tick.event_ns, market.mid_px)
+
+    def follow(self, request_id: int, market: MarketState) -> None:
+        """A score was asked for: what becomes of this decision point is told to it later."""
+        if self.outcomes and market.tick is not None:
+            self.outcomes[market.symbol].asked(request_id, market.tick.event_ns)
+
+    def adapted(self, event: ScoreIn) -> Score | None:
+        """The score of an answer, recalibrated on what happened lately."""
+        score = event.score
+        if score is None or not self.outcomes:
+            return score
+        said = (score.down, score.flat, score.up)
+        down, flat, up = self.outcomes[event.symbol].answered(event.request_id, said)
+        return msgspec.structs.replace(score, down=down, flat=flat, up=up)
 
     @property
     def flat(self) -> bool:

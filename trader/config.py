@@ -35,11 +35,13 @@ class OnlineOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TraderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a run is started with; stands whole in the journal's first record.
 
-    ``score_deadline_ms`` is the longest wait for Triton before the local copy answers. ``requote_ms`` keeps entries of
-    one side apart. ``dead_man_ms`` is the countdown after which the venue cancels our orders unless we renew it.
+    ``recalibrate``: read scores in the light of outcomes that have matured in this run. ``score_deadline_ms`` is the
+    longest wait for Triton before the local copy answers. ``requote_ms`` keeps entries of one side apart.
+    ``dead_man_ms`` is the countdown after which the venue cancels our orders unless we renew it.
     """
 
     symbols: tuple[str, ...] = ()
+    recalibrate: bool = True
     score_deadline_ms: float = 20.0
     requote_ms: int = 500
     timer_ms: int = 100

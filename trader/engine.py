@@ -90,11 +90,13 @@ class Engine:
         if not is_decision:
             return []
         self.books.observe(market, event.ts_ns)
+        self.books.mature(market)
         outputs = self._urgent_exit(event.symbol, event.ts_ns)
         if event.symbol not in self._pending and market.warm and market.tick is not None:
             self._requests += 1
             self._pending[event.symbol] = (self._requests, market.tick)
             self.books.watch_row(market)
+            self.books.follow(self._requests, market)
             outputs.append(RequestScore(self._requests, event.symbol, market.tick.tick_ns, market.window()))
         return outputs
 
@@ -103,7 +105,7 @@ class Engine:
         if pending is None or pending[0] != event.request_id:
             return []
         del self._pending[event.symbol]
-        return self._decide(event.symbol, event.ts_ns, pending[1], event.score, event.refusal)
+        return self._decide(event.symbol, event.ts_ns, pending[1], self.books.adapted(event), event.refusal)
 
     def _urgent_exit(self, symbol: str, ts_ns: int) -> list[Output]:
         """Exits wait for no model: every new quote of a held symbol may close the position."""

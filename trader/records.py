@@ -12,6 +12,7 @@ from features.online import OnlineRow
 from market.instruments import Instrument
 from risk.types import Verdict
 from trader.config import TraderConfig
+from trader.outcomes import OutcomeParams
 from trader.view import Score
 
 
@@ -37,7 +38,8 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     ``positions`` are adopted into the ledger. ``foreign_orders`` were open and not placed by this run. ``trades_seen``
     are, by symbol, trades that happened before: they are in the positions and never booked. ``anomaly`` are the bytes
     of the bundle's anomaly model, empty where it has none. ``online`` are feature rows that the online store had kept
-    fresh: exits of an adopted position need no warm-up of the kernel.
+    fresh: exits of an adopted position need no warm-up of the kernel. ``outcomes`` is the label
+    that scores are recalibrated on, None where they are taken as they come.
     """
 
     ts_ns: int
@@ -55,6 +57,7 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     trades_seen: dict[str, list[int]] = {}
     anomaly: bytes = b""
     online: dict[str, OnlineRow] = {}
+    outcomes: OutcomeParams | None = None
 
 
 class FrameIn(msgspec.Struct, frozen=True, gc=False):

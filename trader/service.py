@@ -27,6 +27,7 @@ from trader.heartbeat import Heartbeat
 from trader.journal import Run
 from trader.live import LiveTrader
 from trader.online_store import OnlineStore
+from trader.outcomes import OutcomeParams
 from trader.records import AccountSnapshot, HeldPosition, OpenOrder, Start
 from trader.scorer import LocalScorer, TritonLane, TritonScorer
 from trader.venues import Addresses, Keys, Venue, make_venue
@@ -105,6 +106,7 @@ async def trade_paper(settings: ServiceSettings, config: TraderConfig) -> Summar
         start = msgspec.structs.replace(
             await _start_record(venue, config, manifest, clock, settings.foreign_orders),
             anomaly=read_anomaly(folder, manifest),
+            outcomes=_followed(manifest) if config.recalibrate else None,
             online={} if online is None else await _online_rows(online, config, clock),
         )
         heartbeat, guardian = await _guarded(settings, config, venue)
@@ -218,6 +220,14 @@ async def _start_record(
         foreign_orders=found,
         trades_seen=seen,
     )
+
+
+def _followed(manifest: Manifest) -> OutcomeParams | None:
+    """The label of the bundle as the trader can follow it; None for a kind it cannot."""
+    label = manifest.label
+    if label.kind != "nl":
+        return None
+    return OutcomeParams(label.k, round(label.latency_ms * 1e6), manifest.recalibration)
 
 
 async def _online_rows(store: OnlineStore, config: TraderConfig, clock: Clock) -> dict[str, OnlineRow]:
