@@ -184,26 +184,26 @@ class Capture:
         while path and self.settings.interest_s > 0:
             for symbol in self.settings.symbols:
                 with contextlib.suppress(ConnectionRefused):
-                    self._keep(symbol, await self._get(path.format(symbol=symbol), b'"openInterest"'))
+                    self._keep(symbol, await self._get(path, symbol, "open interest", b'"openInterest"'))
                 await asyncio.sleep(self.settings.interest_s / len(self.settings.symbols))
 
     async def _fetch(self, symbol: str) -> bytes:
         """A depth snapshot as the venue's REST answers it, in one line."""
         venue = self.settings.venue
-        return _as_push(venue, symbol, await self._get(SNAPSHOTS[venue].format(symbol=symbol), _MARKS[venue]))
+        return _as_push(venue, symbol, await self._get(SNAPSHOTS[venue], symbol, "depth", _MARKS[venue]))
 
-    async def _get(self, path: str, mark: bytes) -> bytes:
-        """One public answer that has ``mark`` in it."""
+    async def _get(self, path: str, symbol: str, what: str, mark: bytes) -> bytes:
+        """The public answer that tells ``what`` of ``symbol``: one with ``mark`` in it."""
         rest = self.settings.rest.rstrip("/")
         try:
-            async with self._http.get(rest + path) as reply:
+            async with self._http.get(rest + path.format(symbol=symbol)) as reply:
                 raw = (await reply.read()).replace(b"\n", b"")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ConnectionRefused(f"{rest} does not answer: {error}", "check --rest and the network") from error
         if reply.status != 200 or mark not in raw:
             said = raw[:200].decode("utf-8", "replace")
             raise ConnectionRefused(
-                f"{rest} answers {path} with HTTP {reply.status} {said}", "check --symbols and --venue"
+                f"{rest} gives no {what} of {symbol}: HTTP {reply.status} {said}", "check --symbols and --venue"
             )
         return raw
 

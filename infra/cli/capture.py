@@ -27,6 +27,7 @@ def capture(
     ws: Annotated[str, typer.Option(help="WebSocket addresses, primary first; empty is the venue's own")] = "",
     most_mb: Annotated[int, typer.Option(min=1, help="begin a new tape file beyond this size")] = 128,
     snapshot_s: Annotated[float, typer.Option(min=0, help="time between depth snapshots of a symbol; 0: none")] = 300.0,
+    lines: Annotated[int, typer.Option(min=1, max=2, help="2: every stream on two connections at once")] = 1,
     check: Annotated[bool, typer.Option(help="decode what is recorded, to count gaps and bad frames")] = True,
     metrics_port: Annotated[int | None, typer.Option(min=0, max=65535, help="serve Prometheus metrics here")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the report as one JSON object")] = False,
@@ -37,6 +38,7 @@ def capture(
     """
     import uvloop
 
+    from trader.feed import FeedSettings
     from trader.recording import CaptureSettings, record, symbols_of
 
     chosen = symbols_of(symbols)
@@ -55,6 +57,7 @@ def capture(
         snapshot_s=snapshot_s,
         check=check,
         metrics_port=metrics_port,
+        feed=FeedSettings(lines=lines),
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:

@@ -132,6 +132,25 @@ def test_lost_frames_and_cut_sockets_are_told_and_mended(tape, tmp_path):
     assert sorted(report["books_standing"]) == ["BTCUSDT", "ETHUSDT"]
 
 
+@pytest.mark.parametrize("venue", list(SYMBOLS))
+def test_two_lines_record_what_either_of_them_misses(venue, tape, tmp_path):
+    out, log = tmp_path / "out", tmp_path / "log"
+    options = ("--seconds", "9", "--lines", "2")
+    with exchange(venue, tape, tmp_path) as at, capture(at, out, venue, log, *options) as run:
+        time.sleep(4)
+        for line in (0, 1):
+            plant(at, kind="line_swallow", line=line, count=5)
+            time.sleep(1)
+        plant(at, kind="line_disconnect")
+        report = report_of(run)
+    assert (report["disconnects"], set(report["gaps"].values())) == (1, {0})
+    assert sorted(report["books_standing"]) == sorted(report["by_symbol"])
+    assert sum(line["copies_dropped"] for line in report["lines"]) > 1_000
+    stats = tape_stats(out).stats
+    assert stats.chain_breaks == stats.crossed == stats.trade_ids_duplicate == stats.trade_ids_missing == 0
+    assert stats.book_vs_ticker.differing == 0
+
+
 def test_killed_and_started_again_it_keeps_what_was_written(tape, tmp_path):
     out = tmp_path / "out"
     with exchange("binanceusdm", tape, tmp_path) as at:

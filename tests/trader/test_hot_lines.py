@@ -278,6 +278,8 @@ def test_a_fresh_book_of_one_line_passes_and_the_sequence_goes_on_from_it():
     book, verdicts = book_of(pair)
     assert book.tradable and book.last_id == 29
     assert Applied.GAP not in verdicts and verdicts.count(Applied.SNAPSHOT) == 2
+    tallies = [pair.merger.tally(("X-SWAP", "depth"), line) for line in (0, 1)]
+    assert [(tally.gaps, tally.duplicates, tally.broken) for tally in tallies] == [(0, 0, 0)] * 2
 
 
 def test_a_maintenance_reset_passes_once_and_late_copies_from_before_it_do_not():

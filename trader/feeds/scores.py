@@ -82,7 +82,7 @@ class Scores:
 
     def score(self, link: Link) -> float:
         """Its worst stream's; 0 while it is down or one of them has not spoken."""
-        return joint_score(self._rated[link].sources.values(), self.now_ns) if link.is_up else 0.0
+        return joint_score(list(self._rated[link].sources.values()), self.now_ns) if link.is_up else 0.0
 
     def settled(self, link: Link) -> float | None:
         """The score; None while a connection is too young to be judged."""

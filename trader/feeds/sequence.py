@@ -62,7 +62,7 @@ class Tally:
     def hear(self, number: int, before: int | None, is_depth: bool, is_anew: bool) -> None:
         """Count what the line's ids say against it; venues repeat a quiet top under its old id."""
         own, self.own = self.own, number
-        if own < 0 or before == own or (number <= own and is_anew):
+        if own < 0 or before == own or is_anew:
             return
         if number <= own:
             self.duplicates += number < own or is_depth
