@@ -7,19 +7,28 @@ from typing import Final
 
 import dagster as dg
 
-from pipelines.assets import features, history, ingest, quality, serving, training
+from pipelines.assets import features, history, ingest, quality, selection, serving, training
 from pipelines.resources import Workspace
 from pipelines.settings import PipelineSettings, settings_from_env
 
 JOB: Final = "scalper_pipeline"
-_MODULES: Final = [history, ingest, quality, features, training, serving]
+SELECT_JOB: Final = "select_features"
+_MODULES: Final = [history, ingest, quality, features, selection, training, serving]
+_SELECTION: Final = dg.AssetSelection.assets(selection.bank_rows, selection.feature_selection)
 
 job = dg.define_asset_job(
     JOB,
-    # history has partitions, which run one by one
-    selection=dg.AssetSelection.all() - dg.AssetSelection.groups(history.GROUP),
+    # history has partitions, which run one by one; the whole bank is looked at when features are chosen anew
+    selection=dg.AssetSelection.all() - dg.AssetSelection.groups(history.GROUP) - _SELECTION,
     executor_def=dg.in_process_executor,
     description="From the tape's latest session to a published model: every asset, every check.",
+)
+
+select_job = dg.define_asset_job(
+    SELECT_JOB,
+    selection=_SELECTION,
+    executor_def=dg.in_process_executor,
+    description="From tapes to the few features of the bank that are worth serving, judged out of sample.",
 )
 
 daily = dg.ScheduleDefinition(
@@ -38,7 +47,7 @@ def build_definitions(
     return dg.Definitions(
         assets=dg.load_assets_from_modules(_MODULES),
         asset_checks=dg.load_asset_checks_from_modules(_MODULES),
-        jobs=[job],
+        jobs=[job, select_job],
         schedules=[daily],
         sensors=[history.history_sources],
         resources={"workspace": Workspace(settings=settings)},

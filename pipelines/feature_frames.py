@@ -31,14 +31,19 @@ class Mismatch(msgspec.Struct, frozen=True):
     folded: float
 
 
-def event_clock(ts_ns: Ints, rebase_ns: int = PARAMETERS.rebase_ns) -> Ints:
+def event_clock(
+    ts_ns: Ints, rebase_ns: int = PARAMETERS.rebase_ns, now_ns: int | None = None, offset_ns: int = 0
+) -> Ints:
     """The kernel's clock at each event: held on small steps back, followed anew from a step back beyond ``rebase_ns``.
+
+    ``now_ns`` and ``offset_ns`` are those of a kernel state that has seen events before these.
 
     >>> event_clock(np.array([10, 30, 20, 1, 4]), rebase_ns=15).tolist()
     [10, 30, 30, 30, 33]
     """
-    clock, offset_ns, now_ns = [], 0, int(ts_ns[0]) if len(ts_ns) else 0
+    clock = []
     for stamp in ts_ns.tolist():
+        now_ns = stamp if now_ns is None else now_ns
         if stamp + offset_ns < now_ns - rebase_ns:
             offset_ns = now_ns - stamp
         now_ns = max(now_ns, stamp + offset_ns)

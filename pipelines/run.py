@@ -75,6 +75,7 @@ def run_pipeline(
     dagster_home: Path | None,
     progress: Progress = lambda _asset, _what: None,
     only: Collection[str] | None = None,
+    job: str = JOB,
 ) -> PipelineResult:
     """Materialize every asset and evaluate every check, in order, in this process.
 
@@ -88,6 +89,8 @@ def run_pipeline(
         Called with the name of an asset, or "asset: check", and "started", "done in … s" or "failed in … s".
     only
         Names of the assets to materialize, with their checks; None means all. What they need must be there already.
+    job
+        Which job of ``pipelines.definitions`` to run.
 
     Raises
     ------
@@ -98,10 +101,10 @@ def run_pipeline(
     run_id, follower = str(uuid.uuid4()), _Follower(progress, _step_names())
     keys = None if only is None else [dg.AssetKey(name) for name in only]
     with _recorded(settings, run_id) as outcome, _instance(dagster_home) as instance:
-        job = build_definitions(settings, {"follow": _following(follower)}).resolve_job_def(JOB)
+        defined = build_definitions(settings, {"follow": _following(follower)}).resolve_job_def(job)
         config: dict[str, Any] = {"loggers": {"follow": {}}}
         try:
-            result = job.execute_in_process(config, instance=instance, run_id=run_id, asset_selection=keys)
+            result = defined.execute_in_process(config, instance=instance, run_id=run_id, asset_selection=keys)
         except Exception as error:
             raise _explained(error, follower, settings.home_path) from error
         outcome.update(status="succeeded")

@@ -40,6 +40,13 @@ class PipelineSettings(Config):
     train_share: float = Field(0.60, gt=0, lt=1, description="share of samples, first in time, that members learn from")
     calibrate_share: float = Field(0.15, gt=0, lt=1, description="share of samples, next in time, that calibrate them")
     max_samples: int = Field(40_000, gt=0, description="samples kept in the training set, evenly thinned")
+    reference_symbol: str = Field("BTC", description="symbol, or how its name begins, that cross-asset features watch")
+    selection_tapes: list[str] = Field([], description="tapes that features are selected on, every session; else tape")
+    selection_count: int = Field(25, gt=0, description="features that a selection chooses")
+    selection_rows: int = Field(12_000, gt=0, description="decision points kept per symbol and session to select on")
+    selection_embargo_s: float = Field(
+        10.0, ge=0, description="time that a label must be known before what it judges begins, event clock"
+    )
     allow_shadow: bool = Field(False, description="publish a refused model where nothing can serve; never traded")
     seed: int = Field(7, description="seed of everything that draws at random")
     redis_url: str | None = Field(None, description="Redis or Valkey of the online feature store, redis://host:port/db")

@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": "The whole main job on one tape: learn, publish, serve, paper-trade, replay, report.",
     "tape": "Look at recorded market data.",
     "history": "Bring past market data in, and see what is there.",
+    "features": "Look at the bank of features, and choose the few that are served.",
     "capture": "Record what an exchange's sockets say to a tape.",
     "simulate": "Run a simulated exchange on a tape.",
     "train": "Turn a tape into a validated, published model.",

@@ -8,14 +8,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipelines.definitions import JOB, build_definitions, defs
+from pipelines.definitions import JOB, SELECT_JOB, build_definitions, defs
 from pipelines.settings import PipelineError, PipelineSettings, settings_from_env
 
 ROOT = Path(__file__).parents[2]
 GROUPS = {"history", "ingest", "quality", "features", "training", "serving"}
 DATA_HALF = {
     "ingest": {"raw_ticks", "clean_ticks"},
-    "features": {"tick_features", "feature_store", "labels", "training_set"},
+    "features": {"tick_features", "feature_store", "labels", "training_set", "bank_rows", "feature_selection"},
 }
 SPECS = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
 
@@ -71,12 +71,26 @@ def test_data_checks_block_what_comes_after(check):
     assert check_specs()[check].description
 
 
+SELECTED_APART = {"bank_rows", "feature_selection"}
+
+
+def checks_of(assets):
+    checks = [check for check in defs.asset_checks if isinstance(check, dg.AssetChecksDefinition)]
+    return {c.node_def.name for c in checks if {key.asset_key.to_user_string() for key in c.check_keys} <= assets}
+
+
 def test_the_job_holds_every_asset_and_every_check_and_runs_in_process():
     job = defs.resolve_job_def(JOB)
-    unpartitioned = {name for name, spec in SPECS.items() if spec.group_name != "history"}
-    assert {key.to_user_string() for key in job.asset_layer.selected_asset_keys} == unpartitioned
-    checks = {check.node_def.name for check in defs.asset_checks if isinstance(check, dg.AssetChecksDefinition)}
-    assert {node.name for node in job.nodes} == unpartitioned | checks
+    held = {name for name, spec in SPECS.items() if spec.group_name != "history"} - SELECTED_APART
+    assert {key.to_user_string() for key in job.asset_layer.selected_asset_keys} == held
+    assert {node.name for node in job.nodes} == held | checks_of(held)
+    assert job.executor_def is dg.in_process_executor
+
+
+def test_features_are_selected_in_a_job_of_their_own():
+    job = defs.resolve_job_def(SELECT_JOB)
+    assert {key.to_user_string() for key in job.asset_layer.selected_asset_keys} == SELECTED_APART
+    assert {node.name for node in job.nodes} == SELECTED_APART | checks_of(SELECTED_APART)
     assert job.executor_def is dg.in_process_executor
 
 
