@@ -135,7 +135,8 @@ class RecordedSource:
         return okx.decode(frame.raw, frame.recv_ns)
 
     def is_aggregate(self, raw: bytes) -> bool:
-        return False
+        """``trades`` sums the fills that ``trades-all`` tells one by one; a recording may hold both."""
+        return b'"channel":"trades"' in raw
 
     def may_be_depth(self, raw: bytes) -> bool:
         return b'"books' in raw

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import json
 from decimal import Decimal as D
 
 import pytest
@@ -22,6 +23,7 @@ from market.simulator.okx_hub import BookChain, OkxHub
 from market.simulator.okx_limits import Limits
 from market.simulator.okx_messages import delta_rows, plain_size
 from market.simulator.okx_rest import envelope, parse
+from market.simulator.okx_source import RecordedSource
 from market.simulator.orders import BUY, OrderRequest, Tif
 from market.tape import Frame
 from tests.market.simulator import cases
@@ -217,6 +219,20 @@ def test_candles_join_into_wider_ones():
     first, second = joined(series, "5m")
     assert (first.start_ms, first.open, first.high, first.low, first.close) == (0, 13, 16, 5, 15)
     assert (first.lots, second.start_ms, second.lots) == (16, 300_000, 8)
+
+
+@pytest.mark.parametrize(
+    ("channels", "counted"), [(("trades",), 1), (("trades-all",), 1), (("trades-all", "trades"), 1)]
+)
+def test_a_recording_of_both_trade_channels_counts_each_trade_once(channels, counted):
+    exchange, source = exchange_with(lambda report: None), RecordedSource(OkxHub({}))
+    for channel in channels:
+        row = {"tradeId": "7", "px": "100.0", "sz": "0.2", "side": "buy", "ts": "5"}
+        raw = json.dumps({"arg": {"channel": channel, "instId": cases.SYMBOL}, "data": [row]}, separators=(",", ":"))
+        frame = Frame(7, raw.encode(), cases.SYMBOL)
+        for event in source.read(frame):
+            exchange.on_event(event, is_aggregate=source.is_aggregate(frame.raw))
+    assert exchange.market(cases.SYMBOL).stats.trades == counted
 
 
 def test_long_bars_begin_by_the_clock_of_hong_kong_unless_they_say_utc():
