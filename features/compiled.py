@@ -5,8 +5,9 @@ write the row. Nothing is allocated and nothing depends on a wall clock, so the 
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cached_property
+from types import FunctionType
 from typing import Any, Final
 
 import numba as nb
@@ -14,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from features.bars import bar_quote_hook, take_bar_trade
-from features.clock import move_clock, usable
-from features.compose import Compiled, bar_chain, chain, fingerprint, jit, rebound, record_at
+from features.calls import argument, as_bool, as_integer, as_number, bad_argument, builtin, is_error_set
+from features.clock import keep_picker, move_clock, usable
+from features.compose import Compiled, bar_chain, chain, fingerprint, jit, rebound
 from features.events import (
     fade_usual,
     start_prices,
@@ -25,6 +27,8 @@ from features.events import (
     take_reference,
     take_trade,
 )
+from features.family import Family
+from features.memory import INTRINSICS, record_at, row_writer, seen_as
 from features.parameters import PARAMETERS
 from features.plan import Plan, Slot
 from features.state import LEVELS, Record, Row, State
@@ -46,6 +50,9 @@ take_book: Compiled = None
 write: Compiled = None
 write_always: Compiled = None
 write_bars: Compiled = None
+write_row: Compiled = None
+see: Compiled = None
+hook: Compiled = None
 on_time: Compiled = None
 on_quote: Compiled = None
 on_trade: Compiled = None
@@ -60,6 +67,7 @@ has_bars = is_whole = False
 _DECIDE_CHANGE, _DECIDE_SPAN = PARAMETERS.decide == "change", PARAMETERS.decide == "span"
 _DECIDE_NS, _WARMUP = PARAMETERS.decide_ns, PARAMETERS.warmup_quotes
 _VALUES: Final = 4
+_ARGUMENTS: Final = 3 + _VALUES
 
 
 @jit
@@ -87,7 +95,7 @@ def _tick(s: Record, ts_ns: int) -> None:
         on_time(s)
 
 
-def _quote(s: Record, ts_ns: int, a: float, b: float, c: float, d: float) -> bool:
+def _quote(s: Record, row: int, ts_ns: int, a: float, b: float, c: float, d: float) -> bool:
     if not (usable(a) and usable(b) and usable(c) and usable(d) and a <= c):
         return False
     start_prices(s, a)
@@ -97,7 +105,7 @@ def _quote(s: Record, ts_ns: int, a: float, b: float, c: float, d: float) -> boo
     s.quotes += 1
     if not _decides(s):
         return False
-    write(s)
+    write(s, row)
     return True
 
 
@@ -126,9 +134,10 @@ def _other(s: Record, kind: int, ts_ns: int, a: float, b: float, c: float, d: fl
         on_liquidation(s)
 
 
-def _take(s: Record, kind: int, ts_ns: int, a: float, b: float, c: float, d: float) -> bool:
+def _take(s: Record, row: int, kind: int, ts_ns: int, a: float, b: float, c: float, d: float) -> bool:
+    """``row`` is the address a row is written to."""
     if kind == QUOTE:
-        return bool(quote(s, ts_ns, a, b, c, d))
+        return bool(quote(s, row, ts_ns, a, b, c, d))
     other(s, kind, ts_ns, a, b, c, d)
     return False
 
@@ -139,22 +148,42 @@ def _take_levels(s: Record, ts_ns: int, levels: Row) -> None:
         on_levels(s)
 
 
+def _hook(s: Record) -> None:
+    hook(see(s))
+
+
+def _length_hook(s: Record, length: int) -> None:
+    hook(see(s), length)
+
+
 def _write_slot(s: Record) -> None:
-    write(s, s.lanes[start:stop])
+    write(see(s), s.lanes[start:stop])
 
 
-def _write_all(s: Record) -> None:
+def _write_all(s: Record, row: int) -> None:
+    """Lanes of bars stand until they are stale; the others are made anew for every row."""
     write_always(s)
     if has_bars and s.are_bars_stale != 0:
         write_bars(s)
         s.are_bars_stale = 0
     if not is_whole:
-        for i in range(s.row.size):
-            s.row[i] = s.lanes[s.pick[i]]
+        write_row(s.lanes, row)
 
 
-def _update(address: int, kind: int, ts_ns: int, a: float, b: float, c: float, d: float) -> bool:
-    return bool(take(at(address), kind, ts_ns, a, b, c, d))
+def _update(_module: int, arguments: int, count: int) -> int:
+    """As CPython calls it: addresses of a vector of arguments, and of the new object that is the answer."""
+    if count != _ARGUMENTS:
+        bad_argument()
+        return 0
+    address, kind = as_integer(argument(arguments, 0)), as_integer(argument(arguments, 1))
+    ts_ns = as_integer(argument(arguments, 2))
+    a, b = as_number(argument(arguments, 3)), as_number(argument(arguments, 4))
+    c, d = as_number(argument(arguments, 5)), as_number(argument(arguments, 6))
+    is_odd = address == -1 or kind == -1 or ts_ns == -1 or a == -1.0 or b == -1.0 or c == -1.0 or d == -1.0
+    if is_odd and is_error_set() != 0:
+        return 0
+    s = at(address)
+    return int(as_bool(np.int64(take(s, s.row.ctypes.data, kind, ts_ns, a, b, c, d))))
 
 
 def _update_levels(address: int, ts_ns: int, levels: Row) -> None:
@@ -170,19 +199,24 @@ def _fold(
     rows: Row,
     index: npt.NDArray[np.int64],
 ) -> int:
-    s, count, book = at(address), 0, 0
+    s, row, count, book = at(address), rows.ctypes.data, 0, 0
     for i in range(kinds.size):
         if kinds[i] == BOOK_LEVELS:
             take_book(s, ts[i], levels[book])
             book += 1
-        elif take(s, kinds[i], ts[i], values[i, 0], values[i, 1], values[i, 2], values[i, 3]):
-            rows[count, :] = s.lanes if is_whole else s.row
+        elif take(s, row, kinds[i], ts[i], values[i, 0], values[i, 1], values[i, 2], values[i, 3]):
+            if is_whole:
+                for k in range(s.lanes.size):
+                    rows[count, k] = s.lanes[k]
             index[count] = i
             count += 1
+            row += rows.strides[0]
+    if count > 0 and not is_whole:
+        s.row[:] = rows[count - 1]
     return count
 
 
-_UPDATE: Final = nb.boolean(nb.int64, nb.int64, nb.int64, nb.float64, nb.float64, nb.float64, nb.float64)
+_UPDATE: Final = nb.int64(nb.int64, nb.int64, nb.int64)
 _UPDATE_LEVELS: Final = nb.void(nb.int64, nb.int64, nb.types.Array(nb.float64, 2, "C", readonly=True))
 _FOLD: Final = nb.int64(
     nb.int64,
@@ -207,7 +241,7 @@ class Kernel:
         """Of everything the compiled code depends on."""
         made = fingerprint([self._take, self._take_book, _update, _update_levels, _fold])
         layout = self.plan.dtype("kernel").descr
-        return hashlib.sha256(repr((made, layout, self.plan.pick.tolist())).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr((made, layout, self.plan.pick.tolist(), INTRINSICS)).encode()).hexdigest()[:16]
 
     def init_state(self) -> State:
         """A fresh state: no event seen. One per symbol and stream; ``state.copy()`` is a snapshot."""
@@ -220,17 +254,18 @@ class Kernel:
     @cached_property
     def update(self) -> Compiled:
         """``update(address, kind, ts_ns, a, b, c, d) -> bool``: see ``features.kernel.update``."""
-        return self._cached(_update, _UPDATE, at=self._at, take=self._take)
+        named = self._named(_update, at=self._at, take=self._take)
+        return builtin(nb.cfunc(_UPDATE, cache=True)(named), "update")
 
     @cached_property
     def update_levels(self) -> Compiled:
         """``update_levels(address, ts_ns, levels)``: the ten best levels of both sides, float64 [4, 10]."""
-        return self._cached(_update_levels, _UPDATE_LEVELS, at=self._at, take_book=self._take_book)
+        return self._compiled(_UPDATE_LEVELS, self._named(_update_levels, at=self._at, take_book=self._take_book))
 
     @cached_property
     def _fold(self) -> Compiled:
         parts = {"at": self._at, "take": self._take, "take_book": self._take_book, "is_whole": self.plan.is_whole}
-        return self._cached(_fold, _FOLD, **parts)
+        return self._compiled(_FOLD, self._named(_fold, **parts))
 
     def fold(
         self,
@@ -270,20 +305,34 @@ class Kernel:
         count = self._fold(state.ctypes.data, kinds, ts, values, levels, rows, index)
         return rows[:count].copy(), index[:count].copy()
 
-    def _cached(self, template: Any, signature: Any, **parts: object) -> Compiled:
-        named = rebound(template, f"{template.__name__}_{self._digest}", **parts)
+    def _named(self, template: Any, **parts: object) -> FunctionType:
+        return rebound(template, f"{template.__name__}_{self._digest}", **parts)
+
+    def _compiled(self, signature: Any, named: FunctionType) -> Compiled:
         return nb.njit(signature, error_model="numpy", nogil=True, cache=True)(named)
 
     @cached_property
     def _at(self) -> Compiled:
         return record_at(nb.from_dtype(self.dtype))
 
-    def _on(self, hook: str) -> list[Compiled]:
-        return [family.hooks[hook] for family in self.plan.families if hook in family.hooks]
+    def _for_family(self, template: Any, family: Family, name: str, **parts: object) -> Compiled:
+        """``template`` of a family that keeps some taus only, which it must see as ``keep``."""
+        return jit(rebound(template, name, see=seen_as("keep", self.plan.keep_field(family)), **parts))
+
+    def _on(self, kind: str) -> list[Compiled]:
+        template = _length_hook if kind == "close" else _hook
+        hooks = [(family, family.hooks[kind]) for family in self.plan.families if kind in family.hooks]
+        return [
+            hook
+            if self.plan.keep_field(family) == "keep"
+            else self._for_family(template, family, f"{family.name}_{kind}", hook=hook)
+            for family, hook in hooks
+        ]
 
     @cached_property
     def _tick(self) -> Compiled:
-        return jit(rebound(_tick, "tick", on_time=chain(self._on("time"))))
+        keeps = [keep_picker(name, picks) for name, picks in self.plan.keeps]
+        return jit(rebound(_tick, "tick", on_time=chain([*keeps, *self._on("time")])))
 
     @cached_property
     def _take(self) -> Compiled:
@@ -303,20 +352,20 @@ class Kernel:
 
     @cached_property
     def _write(self) -> Compiled:
-        def links(slots: Sequence[Slot]) -> Compiled:
-            named = [(slot, f"write_{slot.family.name}_{slot.output.name}") for slot in slots]
-            return chain(
-                [jit(rebound(_write_slot, n, write=s.output.write, start=s.start, stop=s.stop)) for s, n in named]
-            )
+        def links(slots: Iterable[Slot]) -> Compiled:
+            return chain([self._writer(slot) for slot in slots])
 
-        slots, has_bars = self.plan.slots, bool(self.plan.lengths)
-        return jit(
-            rebound(
-                _write_all,
-                "write_all",
-                write_always=links([slot for slot in slots if not slot.lengths]),
-                write_bars=links([slot for slot in slots if slot.lengths]),
-                has_bars=has_bars,
-                is_whole=self.plan.is_whole,
-            )
-        )
+        plan = self.plan
+        parts = {
+            "write_always": links(slot for slot in plan.slots if not slot.lengths),
+            "write_bars": links(slot for slot in plan.slots if slot.lengths),
+            "write_row": row_writer(plan.pick.tolist()),
+            "has_bars": bool(plan.lengths),
+            "is_whole": plan.is_whole,
+        }
+        return jit(rebound(_write_all, "write_all", **parts))
+
+    def _writer(self, slot: Slot) -> Compiled:
+        name = f"write_{slot.family.name}_{slot.output.name}"
+        parts = {"write": slot.output.write, "start": slot.start, "stop": slot.stop}
+        return self._for_family(_write_slot, slot.family, name, **parts)

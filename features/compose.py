@@ -11,8 +11,6 @@ from typing import Any, Final
 
 import numba as nb
 import numpy as np
-from numba.core import types
-from numba.extending import intrinsic
 
 Compiled = Any
 """A function that numba compiles; called from Python only where its signature is given."""
@@ -48,7 +46,7 @@ def fingerprint(functions: Iterable[Compiled]) -> list[str]:
         told.append(f"{code.co_name} {code.co_code.hex()} {[c for c in code.co_consts if not isinstance(c, str)]}")
         for name in code.co_names:
             value = plain.__globals__.get(name)
-            if isinstance(value, bool | int | float | np.ndarray | np.generic):
+            if isinstance(value, bool | int | float | tuple | np.ndarray | np.generic):
                 told.append(f"{name} = {value!r}")
             else:
                 waiting.append(value)
@@ -90,20 +88,3 @@ def _chain(functions: Sequence[Compiled], nothing: Callable[..., None], both: Ca
     middle = len(functions) // 2
     halves = (_chain(part, nothing, both) for part in (functions[:middle], functions[middle:]))
     return jit(rebound(both, "chained", **dict(zip(("first", "then"), halves, strict=True))))
-
-
-def record_at(record: Any) -> Compiled:
-    """A compiled function from an address to the record that lies there.
-
-    An address is an integer, which passes from Python into compiled code in a few nanoseconds; an array takes ten
-    times that.
-    """
-
-    @intrinsic  # type: ignore[misc, unused-ignore]
-    def at(typing_context: Any, address: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return builder.inttoptr(args[0], context.get_value_type(record))
-
-        return record(types.int64), generate
-
-    return at

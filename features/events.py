@@ -1,19 +1,15 @@
 """What each kind of event leaves in the base of the state, before the families see it."""
 
 from math import log, log1p
-from typing import Final
 
 from features.clock import faded, usable
 from features.compose import jit
-from features.parameters import PARAMETERS, TAUS
 from features.state import LEVELS, Record, Row
-
-_TYPICAL: Final = TAUS.index(PARAMETERS.typical_ns)
 
 
 @jit
 def fade_usual(s: Record) -> None:
-    keep = s.kept[_TYPICAL]
+    keep = s.usual_keep
     s.usual_qty, s.usual_trades = faded(s.usual_qty, keep), faded(s.usual_trades, keep)
     s.usual_size, s.usual_spread = faded(s.usual_size, keep), faded(s.usual_spread, keep)
     s.usual_quotes = faded(s.usual_quotes, keep)

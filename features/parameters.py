@@ -55,14 +55,6 @@ TAUS: Final = (
 )
 """Memories of decayed sums."""
 
-# fmt: off
-TAU_ROOTS: Final = (
-    (1, 2), (2, 2), (5, 5), (4, 2), (5, 2), (6, 2), (8, 5), (8, 2), (9, 3), (10, 2), (11, 2), (13, 5), (13, 2), (14, 3),
-    (15, 2),
-)
-# fmt: on
-"""Of each of ``TAUS`` but the longest: a longer one, and how often it holds this one. One exponential gives all."""
-
 LAGS: Final = (
     *(ms * MS_NS for ms in (10, 20, 50, 100, 200, 500)),
     *(s * SECOND_NS for s in (1, 2, 5, 10, 30)),

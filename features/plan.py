@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from features.bars import bar_fields
 from features.family import Family, Feature, Output, Window, feature_name
-from features.parameters import BAR_LENGTHS, TAUS
+from features.parameters import BAR_LENGTHS, PARAMETERS, TAUS
 from features.state import State, base_fields
 from market.errors import CryptoScalpError
 
@@ -83,12 +83,24 @@ class Plan:
 
     def _chosen_taus(self) -> tuple[int, ...]:
         used = {tau for family in self.families if family.axis == "tau" for tau in self._chosen[family.name]}
+        used.add(PARAMETERS.typical_ns)
         spare = [tau for tau in TAUS if tau not in used]
         return tuple(sorted([*used, *spare[: -len(used) % VECTOR]]))
 
     def windows(self, family: Family) -> tuple[Window, ...]:
-        """Windows ``family`` keeps in this plan; all families of decayed sums keep the same."""
-        return self.taus if family.axis == "tau" else self._chosen[family.name]
+        """Windows ``family`` keeps in this plan."""
+        return self._chosen[family.name]
+
+    @cached_property
+    def keeps(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Families of decayed sums that do not keep all taus of the plan: the field of their ``keep``, and of which."""
+        some = [f for f in self.families if f.axis == "tau" and self.windows(f) != self.taus]
+        return tuple((f"keep_{f.name}", tuple(map(self.taus.index, self.windows(f)))) for f in some)
+
+    def keep_field(self, family: Family) -> str:
+        """The state's field that ``family`` sees as ``keep``."""
+        name = f"keep_{family.name}"
+        return name if name in dict(self.keeps) else "keep"
 
     def _slots(self) -> Iterable[Slot]:
         start, used = 0, {(feature.family, feature.output) for feature in self.features}
@@ -120,19 +132,21 @@ class Plan:
     def dtype(self, first: str) -> np.dtype[np.void]:
         """The state's record; its first field is named ``first``, which makes it this kernel's own type."""
         fields: list[tuple[Any, ...]] = [(first, np.int64), *base_fields(len(self.taus))]
+        fields += [(name, np.float64, (len(picks),)) for name, picks in self.keeps]
         if self.lengths:
             fields += bar_fields(len(self.lengths), self.ring)
         for family in self.families:
             shape = (len(self.lengths),) if family.axis == "bars" else ()
             fields += family.fields(*shape, len(self.windows(family)))
         fields += [("lanes", np.float64, (self.slots[-1].stop,)), ("row", np.float64, (len(self.features),))]
-        return np.dtype([*fields, ("pick", np.int64, (len(self.features),))], align=True)
+        return np.dtype(fields, align=True)
 
     def start(self, dtype: np.dtype[np.void]) -> State:
         """A state that has seen nothing."""
         state = np.zeros(1, dtype)
-        state["keep_from"] = [TAUS.index(tau) for tau in self.taus]
-        state["pick"] = self.pick
+        state["keep_rate"] = [1.0 / tau for tau in self.taus]
+        state["taus"] = len(self.taus)
+        state["usual_at"] = self.taus.index(PARAMETERS.typical_ns)
         if self.lengths:
             state["bar_ns"] = self.lengths
         for family in self.families:

@@ -30,11 +30,17 @@ def base_fields(taus: int) -> list[tuple[Any, ...]]:
     """Fields every kernel has, whatever it computes; ``last_*`` is the quote before the current one.
 
     Prices are logs over the first price seen (``ref``), so that small numbers keep small rounding errors at any price
-    level. ``keep[k]`` is what one step of the clock leaves of the plan's ``k``-th tau. ``usual_*`` are decayed sums
-    over ``typical_ns``.
+    level. ``keep[k]`` is what one step of the clock leaves of the plan's ``k``-th tau (``keep_rate[k]``: 1 / tau).
+    ``usual_*`` are decayed sums over ``typical_ns``, of which ``usual_keep`` is left.
     """
     fields: list[tuple[Any, ...]] = [(name, np.int64) for name in _COUNTERS]
     last = [f"last_{name}" for name in _QUOTE]
     fields += [(name, np.float64) for name in ("ref", "change", "step", *_QUOTE, *last, *_TRADE, *_OTHER, *_USUAL)]
-    fields += [("kept", np.float64, (len(TAUS),)), ("keep", np.float64, (taus,)), ("keep_from", np.int64, (taus,))]
+    fields += [(name, np.float64, (taus,)) for name in ("keep", "keep_rate")]
+    fields += [
+        ("kept", np.float64, (len(TAUS),)),
+        ("usual_keep", np.float64),
+        ("usual_at", np.int64),
+        ("taus", np.int64),
+    ]
     return fields + [("depth", np.float64, (4, LEVELS))]

@@ -46,29 +46,29 @@ def _record_cells(s: Record) -> None:
 
 
 @jit
-def _lagged(s: Record, lag_ns: int, times: int) -> float:
+def _lagged(s: Record, k: int, times: int) -> float:
     """Log mid of the last quote in or before the cell that lies ``times`` lags before the current one."""
-    if lag_ns <= _LONGEST_FINE:
-        return s.fine_mid[(s.fine_cell - times * (lag_ns // _FINE)) & (s.fine_mid.size - 1)]
-    return s.coarse_mid[(s.coarse_cell - times * (lag_ns // _COARSE)) & (s.coarse_mid.size - 1)]
+    if s.lag_ns[k] <= _LONGEST_FINE:
+        return s.fine_mid[(s.fine_cell - times * s.lag_cells[k]) & (s.fine_mid.size - 1)]
+    return s.coarse_mid[(s.coarse_cell - times * s.lag_cells[k]) & (s.coarse_mid.size - 1)]
 
 
 @jit
 def _write_return(s: Record, out: Lanes) -> None:
     for k in range(out.size):
-        out[k] = BPS * (s.mid - _lagged(s, s.lag_ns[k], 1))
+        out[k] = BPS * (s.mid - _lagged(s, k, 1))
 
 
 @jit
 def _write_acceleration(s: Record, out: Lanes) -> None:
     for k in range(out.size):
-        lag = s.lag_ns[k]
-        out[k] = BPS * (s.mid - 2.0 * _lagged(s, lag, 1) + _lagged(s, lag, 2))
+        out[k] = BPS * (s.mid - 2.0 * _lagged(s, k, 1) + _lagged(s, k, 2))
 
 
 def _lag_fields(count: int) -> list[tuple[Any, ...]]:
     return [
         ("lag_ns", np.int64, (count,)),
+        ("lag_cells", np.int64, (count,)),
         ("fine_cell", np.int64),
         ("coarse_cell", np.int64),
         ("fine_mid", np.float64, (_FINE_CELLS,)),
@@ -78,6 +78,7 @@ def _lag_fields(count: int) -> list[tuple[Any, ...]]:
 
 def _start_lags(state: Any, windows: tuple[Window, ...]) -> None:
     state["lag_ns"] = windows
+    state["lag_cells"] = [lag // (_FINE if lag <= _LONGEST_FINE else _COARSE) for lag in windows]
 
 
 _CELLS_NOTE: Final = "cells of 10 ms up to lags of 10 s, of 1 s beyond"
