@@ -15,18 +15,19 @@ _FLAT_SQUARED: Final = _FLAT * _FLAT
 
 
 @jit
-def _move_deviation(s: Record) -> None:
-    """Mean and variance weighted by time, updated together so that nothing cancels (West 1979)."""
+def _move_mean(s: Record) -> None:
+    """The mean comes nearer while time passes: kept is the distance from it, so that nothing cancels."""
     for k in range(s.keep.size):
-        share, away = 1.0 - s.keep[k], s.mid - s.deviation_mean[k]
-        s.deviation_mean[k] += share * away
-        s.deviation_square[k] = faded(s.deviation_square[k] + share * away * away, s.keep[k])
+        keep, away = s.keep[k], s.deviation_away[k]
+        s.deviation_square[k] = faded(s.deviation_square[k] + (1.0 - keep) * away * away, keep)
+        s.deviation_away[k] = faded(away, keep)
 
 
 @jit
-def _start_deviation(s: Record) -> None:
-    if s.quotes == 0:
-        s.deviation_mean[:] = s.mid
+def _move_mid(s: Record) -> None:
+    if s.step != 0.0:
+        for k in range(s.deviation_away.size):
+            s.deviation_away[k] += s.step
 
 
 @jit
@@ -38,7 +39,7 @@ def _write_deviation(s: Record, out: Lanes) -> None:
 @jit
 def _write_stretch(s: Record, out: Lanes) -> None:
     for k in range(out.size):
-        away = s.mid - s.deviation_mean[k]
+        away = s.deviation_away[k]
         square = s.deviation_square[k] + away * away
         out[k] = away / sqrt(square) if square > _FLAT_SQUARED else 0.0
 
@@ -48,8 +49,8 @@ DEVIATION: Final = Family(
     group="price",
     axis="tau",
     windows=TAUS,
-    fields=float_fields("deviation_mean", "deviation_square"),
-    hooks={"time": _move_deviation, "quote": _start_deviation},
+    fields=float_fields("deviation_away", "deviation_square"),
+    hooks={"time": _move_mean, "quote": _move_mid},
     outputs=(
         Output(
             name="deviation",

@@ -82,13 +82,14 @@ def _moments(history, tau, at):
 
 
 def _away_and_variance(history, tau, at):
+    """From mids less the current one, since a distance can be far smaller than the mid's own rounding."""
     quotes = history.quote_of(at) + 1
+    mids = history.mid[:quotes] - history.mid[quotes - 1]
 
     def mean(values):
         return history.mean_over_time(values, history.quote_ns, quotes, history.now[at], tau)
 
-    away = history.mid[:quotes] - mean(history.mid[:quotes])
-    return away[-1], mean(away**2)
+    return -mean(mids), mean((mids - mean(mids)) ** 2)
 
 
 def deviation(history, feature, at):
