@@ -50,7 +50,9 @@ class History:
         self._take_quotes(values[self.quote_at])
         self.px, self.qty, self.side, _ = values[self.trade_at].T
         self.log_px = np.log(self.px) - self.ref
-        said = pd.DataFrame(values[self.mark_at]).ffill().fillna(0.0).to_numpy()
+        said = pd.DataFrame(values[self.mark_at])
+        said[[0, 1]] = said[[0, 1]].where(said[[0, 1]] > 0.0)
+        said = said.ffill().fillna(0.0).to_numpy()
         self.mark_px, self.index_px, self.funding_rate, self.funding_s = said.T
         reference = values[self.reference_at]
         self.reference_mid = 0.5 * (np.log(reference[:, 0]) + np.log(reference[:, 2]))
