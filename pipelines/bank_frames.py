@@ -14,6 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from features.bank import BANK_NAMES, bank_kernel
+from features.compiled import Kernel
 from features.schema import KERNEL_VERSION
 from market.codecs import decode_all
 from market.errors import FrameError
@@ -113,10 +114,9 @@ class Outcomes:
 class SymbolFold:
     """One symbol's events, kernel state, labels, and the rows kept so far."""
 
-    def __init__(self, symbol: str, venue: str, most: int, outcomes: Outcomes) -> None:
+    def __init__(self, kernel: Kernel, symbol: str, venue: str, most: int, outcomes: Outcomes) -> None:
         self.events = SymbolEvents(symbol, rule_of(venue))
-        self._symbol, self._kernel = symbol, bank_kernel()
-        self._state = self._kernel.init_state()
+        self._symbol, self._kernel, self._state = symbol, kernel, kernel.init_state()
         self._outcomes = outcomes
         self._rows, self._known = Thinned(most), Thinned(most)
 
@@ -173,6 +173,7 @@ def bank_frames(
     most: int,
     label_k: int,
     latency_ns: int,
+    kernel: Kernel | None = None,
     progress: Callable[[float], None] = lambda _share: None,
 ) -> tuple[list[BankFrame], int]:
     """Rows of the whole bank for every symbol of a session, and how many frames could not be read.
@@ -188,11 +189,13 @@ def bank_frames(
         Rows kept per symbol: at least so many where there are as many decision points, at most twice.
     label_k, latency_ns
         As ``nl_labels`` takes them.
+    kernel
+        What computes the rows; None is the whole bank's.
     progress
         Called with the share of frames read.
     """
     decode, folds, unreadable = decode_all(session.venue), dict[str, SymbolFold](), 0
-    reference = reference_of(session.symbols, reference)
+    reference, kernel = reference_of(session.symbols, reference), bank_kernel() if kernel is None else kernel
     for count, frame in enumerate(session_frames(session)):
         if count % _TOLD_EVERY == 0:
             progress(min(count / max(session.frames, 1), 1.0))
@@ -200,7 +203,7 @@ def bank_frames(
             for event in decode(frame.raw, frame.recv_ns):
                 symbol = event.symbol or frame.symbol
                 if symbol not in folds:
-                    folds[symbol] = SymbolFold(symbol, session.venue, most, Outcomes(label_k, latency_ns))
+                    folds[symbol] = SymbolFold(kernel, symbol, session.venue, most, Outcomes(label_k, latency_ns))
                 _give(event, symbol, symbol == reference, folds)
         except (FrameError, ValueError):
             unreadable += 1
