@@ -5,7 +5,7 @@ write the row. Nothing is allocated and nothing depends on a wall clock, so the 
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from types import FunctionType
 from typing import Any, Final
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.bars import bar_quote_hook, take_bar_trade
-from features.calls import argument, as_bool, as_integer, as_number, bad_argument, builtin, is_error_set
+from features.calls import METH_FASTCALL, METH_O, as_bool, as_integer, as_number, bad_argument, builtin, is_error_set
 from features.clock import keep_picker, move_clock, usable
 from features.compose import Compiled, bar_chain, chain, fingerprint, jit, rebound
 from features.events import (
@@ -28,7 +28,7 @@ from features.events import (
     take_trade,
 )
 from features.family import Family
-from features.memory import INTRINSICS, record_at, row_writer, seen_as
+from features.memory import INTRINSICS, float_at, record_at, row_writer, seen_as, word_at
 from features.parameters import PARAMETERS
 from features.plan import Plan, Slot
 from features.state import LEVELS, Record, Row, State
@@ -68,6 +68,10 @@ _DECIDE_CHANGE, _DECIDE_SPAN = PARAMETERS.decide == "change", PARAMETERS.decide 
 _DECIDE_NS, _WARMUP = PARAMETERS.decide_ns, PARAMETERS.warmup_quotes
 _VALUES: Final = 4
 _ARGUMENTS: Final = 3 + _VALUES
+_ARRAY_DATA: Final = 16  # where numpy's arrays have their data pointer
+
+EVENT: Final = np.dtype([("kind", "i8"), ("ts_ns", "i8"), ("a", "f8"), ("b", "f8"), ("c", "f8"), ("d", "f8")])
+"""An event as it lies in memory; the fields are what ``update`` takes."""
 
 
 @jit
@@ -175,14 +179,25 @@ def _update(_module: int, arguments: int, count: int) -> int:
     if count != _ARGUMENTS:
         bad_argument()
         return 0
-    address, kind = as_integer(argument(arguments, 0)), as_integer(argument(arguments, 1))
-    ts_ns = as_integer(argument(arguments, 2))
-    a, b = as_number(argument(arguments, 3)), as_number(argument(arguments, 4))
-    c, d = as_number(argument(arguments, 5)), as_number(argument(arguments, 6))
+    address, kind = as_integer(word_at(arguments)), as_integer(word_at(arguments + 8))
+    ts_ns = as_integer(word_at(arguments + 16))
+    a, b = as_number(word_at(arguments + 24)), as_number(word_at(arguments + 32))
+    c, d = as_number(word_at(arguments + 40)), as_number(word_at(arguments + 48))
     is_odd = address == -1 or kind == -1 or ts_ns == -1 or a == -1.0 or b == -1.0 or c == -1.0 or d == -1.0
     if is_odd and is_error_set() != 0:
         return 0
     s = at(address)
+    return int(as_bool(np.int64(take(s, s.row.ctypes.data, kind, ts_ns, a, b, c, d))))
+
+
+def _update_at(state: int, address: int) -> int:
+    """As CPython calls it: addresses of the state's array and of an integer that is the address of an ``EVENT``."""
+    event = as_integer(address)
+    if event == -1 and is_error_set() != 0:
+        return 0
+    s = at(word_at(state + _ARRAY_DATA))
+    kind, ts_ns = word_at(event), word_at(event + 8)
+    a, b, c, d = float_at(event + 16), float_at(event + 24), float_at(event + 32), float_at(event + 40)
     return int(as_bool(np.int64(take(s, s.row.ctypes.data, kind, ts_ns, a, b, c, d))))
 
 
@@ -217,6 +232,7 @@ def _fold(
 
 
 _UPDATE: Final = nb.int64(nb.int64, nb.int64, nb.int64)
+_UPDATE_AT: Final = nb.int64(nb.int64, nb.int64)
 _UPDATE_LEVELS: Final = nb.void(nb.int64, nb.int64, nb.types.Array(nb.float64, 2, "C", readonly=True))
 _FOLD: Final = nb.int64(
     nb.int64,
@@ -239,7 +255,7 @@ class Kernel:
     @cached_property
     def _digest(self) -> str:
         """Of everything the compiled code depends on."""
-        made = fingerprint([self._take, self._take_book, _update, _update_levels, _fold])
+        made = fingerprint([self._take, self._take_book, _update, _update_at, _update_levels, _fold])
         layout = self.plan.dtype("kernel").descr
         return hashlib.sha256(repr((made, layout, self.plan.pick.tolist(), INTRINSICS)).encode()).hexdigest()[:16]
 
@@ -255,7 +271,17 @@ class Kernel:
     def update(self) -> Compiled:
         """``update(address, kind, ts_ns, a, b, c, d) -> bool``: see ``features.kernel.update``."""
         named = self._named(_update, at=self._at, take=self._take)
-        return builtin(nb.cfunc(_UPDATE, cache=True)(named), "update")
+        return builtin(nb.cfunc(_UPDATE, cache=True)(named), "update", METH_FASTCALL)
+
+    @cached_property
+    def _update_at(self) -> Compiled:
+        return nb.cfunc(_UPDATE_AT, cache=True)(self._named(_update_at, at=self._at, take=self._take))
+
+    def updater(self, state: State) -> Callable[[int], bool]:
+        """``update`` of one state by the address of an ``EVENT``, which decoders write to: the cheapest call."""
+        if not (state.dtype == self.dtype and state.flags.c_contiguous):
+            raise ValueError(f"a state of {state.dtype}, which is not this kernel's")
+        return builtin(self._update_at, "update_at", METH_O, state)
 
     @cached_property
     def update_levels(self) -> Compiled:

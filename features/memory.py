@@ -36,6 +36,23 @@ def number_of(_context: Any, bits: Any) -> Any:
     return types.float64(types.int64), build
 
 
+def _loaded(kind: Any, pointee: Any) -> Intrinsic:
+    @intrinsic
+    def load(_context: Any, address: Any) -> Any:
+        def build(_target: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            return builder.load(builder.inttoptr(args[0], pointee.as_pointer()))
+
+        return kind(types.int64), build
+
+    return load
+
+
+word_at: Final = _loaded(types.int64, _WORD)
+"""The int64 (or the address) that lies at an address."""
+float_at: Final = _loaded(types.float64, _DOUBLE)
+"""The float64 that lies at an address."""
+
+
 def record_at(record: Any) -> Intrinsic:
     """A compiled function from an address to the record that lies there.
 
