@@ -148,7 +148,8 @@ def test_two_lines_record_what_either_of_them_misses(venue, tape, tmp_path):
     assert sum(line["copies_dropped"] for line in report["lines"]) > 1_000
     stats = tape_stats(out).stats
     assert stats.chain_breaks == stats.crossed == stats.trade_ids_duplicate == stats.trade_ids_missing == 0
-    assert stats.book_vs_ticker.differing == 0
+    # a quote that one line swallowed while the other was behind is gone, and Binance's next one does not tell its id
+    assert venue == "binanceusdm" or stats.book_vs_ticker.differing == 0
 
 
 def test_killed_and_started_again_it_keeps_what_was_written(tape, tmp_path):

@@ -85,7 +85,9 @@ def test_with_two_hot_lines_trouble_of_either_is_no_trouble(venue, tmp_path):
     assert any(c.what == "feed_lead" for c in controls)
     assert observed.engine.books.ledger.balance == Decimal(truth["wallet"])
     stats = tape_stats(Run(tmp_path / "run").tape).stats
-    assert stats.chain_breaks == 0 and stats.book_vs_ticker.differing == 0
+    assert stats.chain_breaks == stats.trade_ids_missing == stats.trade_ids_duplicate == 0
+    # a quote that one line swallowed while the other was behind is gone, and Binance's next one does not tell its id
+    assert venue == "binanceusdm" or stats.book_vs_ticker.differing == 0
 
 
 def harm_lines(rest, sockets):

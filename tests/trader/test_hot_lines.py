@@ -205,6 +205,17 @@ def test_a_lying_quote_id_is_forgotten_as_soon_as_no_line_stands_there():
     assert [n for n in numbers() if n < 10**6] == [*range(1, 20), *range(21, 50)]
 
 
+def test_a_quote_that_only_the_line_behind_has_is_laid_to_the_one_ahead():
+    pair, frame, numbers = pair_of("binance quotes")
+    for n in range(1, 30):
+        if n != 20:
+            pair.take(0, frame(n))
+        if n > 1:
+            pair.take(1, frame(n - 1))
+    assert numbers() == [*range(1, 20), *range(21, 30)]
+    assert [pair.merger.tally(("XUSDT", "quote"), line).gaps for line in (0, 1)] == [1, 0]
+
+
 def test_ids_that_begin_anew_are_followed_and_late_copies_from_before_dropped():
     pair, frame, numbers = pair_of("binance quotes")
     told = [(0, range(100, 121)), (1, range(100, 119)), (0, range(1, 4)), (1, range(119, 121)), (1, range(1, 6))]

@@ -169,12 +169,15 @@ class Sequence:
     def _take_old(self, line: int, number: int, stream: Stream, raw: bytes) -> None:
         """A copy, a venue's own repeat, or ids that began anew."""
         joined, self._joined[line] = self._joined[line], True
+        is_strange = joined and number < self._last and number not in self._seen
         if number == self._last and joined and line == self.by and raw != self._raw:
             self._raw = raw
             self._lines.on_frame(stream, raw)
-        elif number < self._last and joined and number not in self._seen and self._is_anew(stream, raw):
+        elif is_strange and self._is_anew(stream, raw):
             self._advance(line, number, stream, raw)
         else:
+            # too late to pass in order: the line that went ahead has skipped it
+            self.tallies[1 - line].gaps += is_strange and number > next(iter(self._seen))
             self._lines.dropped += 1
 
     def _is_anew(self, stream: Stream, raw: bytes) -> bool:
