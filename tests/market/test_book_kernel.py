@@ -21,7 +21,7 @@ from market.events import Depth
 from market.levels import PackedSide, Side, widened
 from market.simulator.generator import generate
 from market.tape import find_tapes, merge
-from tests.market.wire import guarded_page
+from tests.market.wire import guarded_page, plain
 
 RECORDED = Path(os.environ.get("DATA_DIR", Path(__file__).parents[3] / "shared" / "data")) / "binance_usdm_ws"
 EXAMPLES = int(os.environ.get("CRYPTOSCALP_FUZZ", "400"))
@@ -197,7 +197,7 @@ def test_fuzzed_frames_never_change_a_book_otherwise_than_the_general_path_would
         assert state(fast) == state(standing())
 
 
-number = st.from_regex(r"[0-9]{1,12}(\.[0-9]{1,10})?", fullmatch=True)
+number = st.builds(plain, st.integers(0, 10**12 - 1), st.integers(0, 10), st.integers(0, 10**10))
 
 
 @settings(max_examples=EXAMPLES, deadline=None)

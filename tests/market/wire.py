@@ -62,6 +62,11 @@ def write_tape(path: Path, frames: Sequence[bytes], start: int = NS, step: int =
     return path
 
 
+def plain(whole: int, places: int, fraction: int) -> str:
+    """A plain decimal of so many places."""
+    return f"{whole}.{fraction % 10**places:0{places}d}" if places else str(whole)
+
+
 @contextmanager
 def guarded_page() -> Iterator[tuple[int, int]]:
     """Address and size of a page of memory between two that nobody may touch."""
