@@ -143,10 +143,12 @@ def _print_selection(
 def _ranking(found: "Selection") -> Table:
     from pipelines.selection_report import interval, share
 
-    table = Table("feature", "family", "cluster", "selected", "importance, 0.001 nat", "", title="the best of the bank")
+    table = Table(title="the best of the bank: how often selected, and what shuffling adds in thousandths of a nat")
+    for name, wraps in (("feature", False), ("in", False), ("selected", False), ("importance", False), ("why", True)):
+        table.add_column(name, no_wrap=not wraps)
     for row in found.rows[:_MOST_SHOWN]:
-        told = f"chosen: {row.why}" if row.chosen else row.why
-        table.add_row(row.name, row.family, row.cluster, share(row.probability), interval(row.importance), told)
+        inside = "yes" if row.chosen else ""
+        table.add_row(row.name, inside, share(row.probability), interval(row.importance), row.why)
     return table
 
 
