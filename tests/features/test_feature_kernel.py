@@ -5,8 +5,9 @@ import time
 import numpy as np
 import pytest
 
-from features.compiled import INTEREST, LIQUIDATION, MARK, REFERENCE
-from features.kernel import SERVED, address_of, clock_ns, encode, init_state, update, warm_up
+from features.bank import kernel_of
+from features.compiled import EVENT, INTEREST, LIQUIDATION, MARK, REFERENCE
+from features.kernel import SERVED, address_of, clock_ns, encode, init_state, row_of, update, warm_up
 from features.schema import COUNT, FEATURES, INDEX, WARMUP_ROWS
 from market.events import QUOTE, TRADE, Quote, Trade
 from tests.features.streams import (
@@ -32,6 +33,36 @@ def test_fold_equals_update_bit_for_bit():
     again, at = one_by_one(SERVED, stream)
     assert rows.tobytes() == again.tobytes()
     assert index.tolist() == at.tolist()
+
+
+def test_updater_takes_events_from_memory_bit_for_bit():
+    """Its state is held by the function itself, so that no address outlives it."""
+    stream, event = market(15, 6_000), np.zeros(1, EVENT)
+    state = init_state()
+    row, take, rows = row_of(state), SERVED.updater(state), []
+    del state
+    for kind, ts_ns, values in zip(*stream[:3], strict=True):
+        event[0] = (kind, ts_ns, *values)
+        if take(event.ctypes.data):
+            rows.append(row.copy())
+    assert np.array(rows).tobytes() == fold(stream)[0].tobytes()
+
+
+def test_updater_of_another_kernels_state_is_refused():
+    with pytest.raises(ValueError, match="not this kernel's"):
+        SERVED.updater(kernel_of(["imbalance"]).init_state())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), (QUOTE, START_NS, 1.0, 1.0, 1.0), (QUOTE, "now", 1.0, 1.0, 1.0, 1.0), (QUOTE, 1, None, 1.0, 1.0, 1.0)],
+)
+def test_arguments_of_another_number_or_type_are_an_error_and_leave_the_state(arguments):
+    state = init_state()
+    before = state.tobytes()
+    with pytest.raises(TypeError):
+        update(address_of(state), *arguments)
+    assert state.tobytes() == before
 
 
 def test_fold_in_pieces_equals_fold_at_once():
