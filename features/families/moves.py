@@ -16,8 +16,9 @@ from features.parameters import PARAMETERS, TAUS
 from features.state import Lanes, Record
 
 BPS: Final = 1e4
-_FLAT: Final = PARAMETERS.flat
-_FLAT_SQUARED: Final = _FLAT * _FLAT
+LEAST_MOVE: Final = 1e-8
+"""Of log mid. Sides that move apart or together by the same ticks change it by less, of which rounding is a part."""
+_FLAT_SQUARED: Final = PARAMETERS.flat * PARAMETERS.flat
 _BIPOWER: Final = 0.5 * pi
 _LONGER: Final = 2
 _SUMS: Final = ("squares", "signed_squares", "path", "net", "pairs", "signed_pairs", "count", "now")
@@ -64,7 +65,7 @@ def _compare_moves(s: Record) -> None:
 
 @jit
 def _take_quote(s: Record) -> None:
-    if abs(s.step) > _FLAT:
+    if abs(s.step) > LEAST_MOVE:
         _add_move(s)
         _compare_moves(s)
     for k in range(s.move_keep.size):
@@ -141,8 +142,8 @@ def _start(state: Any, taus: tuple[Window, ...]) -> None:
 
 
 _MOVE: Final = (
-    f"a move is a change of log mid from one quote to the next by more than {_FLAT:g}; sums over moves are decayed "
-    "over tau"
+    f"a move is a change of log mid from one quote to the next by more than {LEAST_MOVE:g}; sums over moves are "
+    "decayed over tau"
 )
 _STANDS: Final = "it stands until the next move"
 _NONE: Final = "0 before the first move"

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from features.families.moves import LEAST_MOVE
 from features.parameters import PARAMETERS as P
 from features.parameters import TAUS
 
@@ -11,7 +12,7 @@ BPS = 1e4
 def _moves(history, feature, at, *, until_move):
     """Moves so far, and their weights at the event, or at the newest of them."""
     quotes = history.quote_of(at) + 1
-    moved = np.flatnonzero(np.abs(history.step[:quotes]) > P.flat)
+    moved = np.flatnonzero(np.abs(history.step[:quotes]) > LEAST_MOVE)
     steps, stamps = history.step[moved], history.quote_ns[moved]
     now = stamps[-1] if until_move and moved.size else history.now[at]
     return steps, np.exp((stamps - now) / feature.window)
@@ -60,7 +61,7 @@ def bipower_volatility(history, feature, at):
 
 def move_share(history, feature, at):
     quotes, now = history.quote_of(at) + 1, history.now[at]
-    moved = (np.abs(history.step) > P.flat).astype(float)
+    moved = (np.abs(history.step) > LEAST_MOVE).astype(float)
     both = np.column_stack([moved, np.ones(moved.size)])
     moves, count = history.decayed(both, history.quote_ns, quotes, now, feature.window)
     return moves / count
@@ -70,7 +71,7 @@ def volatility_change(history, feature, at):
     place = TAUS.index(feature.window)
     other = TAUS[place - 2] if place == len(TAUS) - 1 else TAUS[min(place + 2, len(TAUS) - 1)]
     quotes, now = history.quote_of(at) + 1, history.now[at]
-    squares = history.remember(at, "squared moves", lambda: history.step**2 * (np.abs(history.step) > P.flat))
+    squares = history.remember(at, "squared moves", lambda: history.step**2 * (np.abs(history.step) > LEAST_MOVE))
     variance = history.decayed(squares, history.quote_ns, quotes, now, feature.window)
     expected = history.decayed(squares, history.quote_ns, quotes, now, other) * feature.window / other
     return (variance - expected) / (variance + expected) if variance + expected > P.flat**2 else 0.0
