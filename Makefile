@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint unit slow fuzz bench up clean
+.PHONY: help setup demo test check lint unit slow fuzz bench peers up clean
 
 PY := .venv/bin/python
 CLI := $(PY) -m infra.cli.main
@@ -40,8 +40,11 @@ slow: setup ## tests that wait on real clocks: watchdogs, used accounts, every v
 fuzz: setup ## decoders and books on 100,000 broken frames each (EXAMPLES=n)
 	@CRYPTOSCALP_FUZZ=$(or $(EXAMPLES),100000) $(PY) -m pytest tests/market/test_codec_fuzz.py tests/market/test_book_kernel.py tests/market/test_quote_kernel.py -k fuzz
 
-bench: setup ## every benchmark; writes benchmarks/results.json
+bench: peers ## every benchmark; writes benchmarks/results.json
 	@$(PY) -m benchmarks
+
+peers: setup ## what the benchmarks compare with: river, TA-Lib, NautilusTrader
+	@$(PY) -c 'import river, talib, nautilus_trader' 2>/dev/null || $(PY) -m pip install -c constraints.txt -e '.[peers]'
 
 up: setup ## Dagster, Triton, stores, exchange and paper trader, until Ctrl-C
 	@exec $(CLI) up $(ARGS)

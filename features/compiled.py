@@ -300,6 +300,7 @@ class Kernel:
         values: npt.NDArray[np.float64],
         state: State | None = None,
         levels: npt.NDArray[np.float64] | None = None,
+        out: tuple[Row, npt.NDArray[np.int64]] | None = None,
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """Rows of a stretch of events, exactly as ``update`` gives them one by one.
 
@@ -311,6 +312,8 @@ class Kernel:
             Continue from here (and change it); None starts afresh.
         levels
             ``[m, 4, 10]``: of each event of kind ``BOOK_LEVELS``, in order.
+        out
+            Room for a row and an index of every quote, which the result is then a view of; None makes some.
 
         Returns
         -------
@@ -327,8 +330,13 @@ class Kernel:
             )
         state = self.init_state() if state is None else state
         room = int((kinds == QUOTE).sum())
-        rows, index = np.empty((room, len(self.plan.features))), np.empty(room, np.int64)
+        shape = room, len(self.plan.features)
+        rows, index = (np.empty(shape), np.empty(room, np.int64)) if out is None else out
+        if len(rows) < room or len(index) < room or rows.shape[1] != shape[1]:
+            raise ValueError(f"room for {rows.shape} rows, {shape} are needed")
         count = self._fold(state.ctypes.data, kinds, ts, values, levels, rows, index)
+        if out is not None or 2 * count > room:
+            return rows[:count], index[:count]
         return rows[:count].copy(), index[:count].copy()
 
     def _named(self, template: Any, **parts: object) -> FunctionType:
