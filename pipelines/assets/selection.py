@@ -77,6 +77,22 @@ def bank_rows(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.Mat
     )
 
 
+@dg.asset_check(
+    asset=bank_rows,
+    blocking=True,
+    description="Every value of every stream is finite, times rise, and no outcome is known before its decision.",
+)
+def bank_rows_can_be_learned_from(workspace: Workspace) -> dg.AssetCheckResult:
+    problems, streams = [], 0
+    for name, table in workspace.read_tables("bank_rows"):
+        streams += 1
+        infinite = np.flatnonzero(~np.isfinite(table.select(BANK_NAMES).to_numpy()).all(axis=0))
+        problems += [f"{name}: {BANK_NAMES[column]} is not finite" for column in infinite]
+        if (table["ts_ns"].diff() < 0).any() or (table["end_ns"] < table["ts_ns"]).any():
+            problems.append(f"{name}: times fall, or an outcome comes before its decision")
+    return verdict(problems, streams=streams)
+
+
 def read_samples(workspace: Workspace) -> Samples:
     """All kept rows, streams one after another.
 
