@@ -16,6 +16,7 @@ from market.events import QUOTE, Quote, Trade
 from pipelines.settings import PipelineError
 
 SCHEMA_KEY: Final = "schema_id"
+_STRETCH: Final = 4_096
 QUOTE_COLUMNS: Final = ("ts_ns", "ts_recv", "bid_px", "bid_qty", "ask_px", "ask_qty")
 
 Floats = npt.NDArray[np.float64]
@@ -41,6 +42,11 @@ def event_clock(
     >>> event_clock(np.array([10, 30, 20, 1, 4]), rebase_ns=15).tolist()
     [10, 30, 30, 30, 33]
     """
+    held = np.maximum.accumulate(ts_ns + offset_ns)
+    if now_ns is not None:
+        held = np.maximum(held, now_ns)
+    if not (held - ts_ns - offset_ns > rebase_ns).any():
+        return held
     clock = []
     for stamp in ts_ns.tolist():
         now_ns = stamp if now_ns is None else now_ns
@@ -68,7 +74,7 @@ def feature_table(ticks: pl.DataFrame) -> pl.DataFrame:
     """
     kinds, ts_ns, values = kernel_input(ticks)
     state = init_state()
-    rows, index = fold(kinds, ts_ns, values, state)
+    features, index = _fold_columns(kinds, ts_ns, values, state)
     clock = event_clock(ts_ns)
     if len(clock) and int(state["now_ns"][0]) != clock[-1]:
         raise PipelineError(
@@ -77,7 +83,20 @@ def feature_table(ticks: pl.DataFrame) -> pl.DataFrame:
         )
     quotes = values[index]
     columns = [clock[index], ticks["ts_recv"].to_numpy()[index], *quotes.T]
-    return pl.DataFrame({**dict(zip(QUOTE_COLUMNS, columns, strict=True)), **dict(zip(NAMES, rows.T, strict=True))})
+    return pl.DataFrame({**dict(zip(QUOTE_COLUMNS, columns, strict=True)), **dict(zip(NAMES, features, strict=True))})
+
+
+def _fold_columns(kinds: npt.NDArray[np.int8], ts_ns: Ints, values: Floats, state: State) -> tuple[Floats, Ints]:
+    """``fold`` by features, float64 [25, n]: a stretch of rows is turned while it is still in the cache."""
+    quotes = int((kinds == QUOTE).sum())
+    columns, at, count = np.empty((COUNT, quotes)), np.empty(quotes, np.int64), 0
+    room = np.empty((_STRETCH, COUNT)), np.empty(_STRETCH, np.int64)
+    for start in range(0, len(kinds), _STRETCH):
+        part = slice(start, start + _STRETCH)
+        rows, index = SERVED.fold(kinds[part], ts_ns[part], values[part], state, out=room)
+        columns[:, count : count + len(rows)], at[count : count + len(rows)] = rows.T, index + start
+        count += len(rows)
+    return columns[:, :count], at[:count]
 
 
 def feature_rows(table: pl.DataFrame) -> Floats:
