@@ -1,6 +1,6 @@
 """``cryptoscalp features``: look at the bank of features, and choose the few that are served."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -80,7 +80,7 @@ def select(
 ) -> None:
     """Rank the whole bank on recorded tapes, and say which few features are worth serving.
 
-    Nothing changes unless --apply names a file; use it as CRYPTOSCALP_FEATURES=FILE, or apply to the served file.
+    Nothing changes unless --apply names a file, or `cryptoscalp features apply` is called afterwards.
     """
     from features.served import served_file
     from infra.dagster_instance import write_dagster_home
@@ -110,7 +110,25 @@ def select(
     if json:
         _print_json({**msgspec.to_builtins(found), "applied": None if apply is None else str(apply)})
         return
-    _print_selection(found, tape, count, apply, served_file())
+    _print_selection(found, home, apply, served_file())
+
+
+@app.command("apply")
+def apply_(
+    file: Annotated[Path, typer.Argument(help="Where the set goes; the served file itself changes it for good.")],
+    home: Annotated[Path, typer.Option(help="Home of the selection.")] = Path("var/selection"),
+) -> None:
+    """Write the set that the latest selection chose to a file."""
+    from features.served import served_file
+    from pipelines.assets.selection import read_selection
+    from pipelines.resources import Workspace
+    from pipelines.served_set import write_served
+    from pipelines.settings import settings_from_env
+
+    settings = settings_from_env().model_copy(update={"home": str(home)})
+    found = read_selection(Workspace(settings=settings))
+    write_served(served_file(), file, found.chosen)
+    typer.echo(_applied(file, found))
 
 
 def _told(feature: "Feature") -> dict[str, str]:
@@ -121,9 +139,11 @@ def _print_json(value: Any) -> None:
     typer.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
 
 
-def _print_selection(
-    found: "Selection", tapes: Sequence[Path], count: int, applied: Path | None, served_file: Path
-) -> None:
+def _applied(file: Path, found: "Selection") -> str:
+    return f"SCHEMA_ID {found.schema_id} is in {file}; use it with CRYPTOSCALP_FEATURES={file}, and train again"
+
+
+def _print_selection(found: "Selection", home: Path, applied: Path | None, served_file: Path) -> None:
     from pipelines.selection_report import in_words
 
     Console().print(_ranking(found))
@@ -134,10 +154,9 @@ def _print_selection(
     typer.echo(f"SCHEMA_ID {found.served_schema_id} -> {found.schema_id}")
     typer.echo(f"out: {', '.join(found.leaving) or 'none'}\nin:  {', '.join(found.coming) or 'none'}")
     if applied is not None:
-        typer.echo(f"written to {applied}; use it with CRYPTOSCALP_FEATURES={applied}, and train again")
+        typer.echo(_applied(applied, found))
         return
-    paths = " ".join(f"--tape {tape}" for tape in tapes)
-    typer.echo(f"nothing is changed; `cryptoscalp features select {paths} --count {count} --apply {served_file}` does")
+    typer.echo(f"nothing is changed; `cryptoscalp features apply {served_file} --home {home}` does")
 
 
 def _ranking(found: "Selection") -> Table:

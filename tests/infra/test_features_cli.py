@@ -65,4 +65,6 @@ def test_a_set_is_chosen_compared_and_written_and_nothing_else_changes(tmp_path,
     assert [row["name"] for row in found["rows"] if row["chosen"] and not row["why"]] == []
     assert [trial["model"] for trial in found["trials"]] == ["logistic", "trees"]
     assert read_served(tmp_path / "set.toml").features == tuple(found["chosen"])
+    assert found["schema_id"] in told(capsys, "apply", str(tmp_path / "again.toml"), "--home", str(tmp_path / "home"))
+    assert (tmp_path / "again.toml").read_bytes() == (tmp_path / "set.toml").read_bytes()
     assert FILE.read_bytes() == before
