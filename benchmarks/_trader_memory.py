@@ -74,10 +74,11 @@ def main() -> None:
     events, levels = market(count), book()
     one.feed(events, levels)
     report["one"] = peak_mb()
-    states = [Symbol(f"S{number}USDT", kernel) for number in range(symbols - 1)]
-    for state in states:
+    states = [one, *(Symbol(f"S{number}USDT", kernel) for number in range(symbols - 1))]
+    for state in states[1:]:
         state.feed(events, levels)
-    assert np.isfinite(kernel.row(states[-1].state)).all(), "a feature is not finite"
+    if not all(np.isfinite(kernel.row(state.state)).all() for state in states):
+        raise SystemExit("a feature is not finite")
     report["peak"] = peak_mb()
     print(json.dumps(report | {"symbols": symbols, "features": len(kernel.plan.features), "service": SERVICE}))
 
