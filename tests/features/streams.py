@@ -32,6 +32,22 @@ def run(kernel, stream, state=None):
     return kernel.fold(stream.kinds, stream.ts, stream.values, state, stream.levels)
 
 
+def pieces(stream, size=4_000):
+    """The stream in stretches of ``size`` events: rows of the whole bank are 16 kB each."""
+    return [pick(stream, slice(start, start + size)) for start in range(0, len(stream.kinds), size)]
+
+
+def run_late(kernel, stream, last=1_000):
+    """Rows of the ``last`` events after all before them, and their events in ``stream``; every row must be finite."""
+    state, before = kernel.init_state(), max(len(stream.kinds) - last, 0)
+    for piece in pieces(pick(stream, slice(0, before))):
+        rows, _ = run(kernel, piece, state)
+        assert np.isfinite(rows).all()
+    rows, index = run(kernel, pick(stream, slice(before, None)), state)
+    assert np.isfinite(rows).all()
+    return rows, index + before
+
+
 def one_by_one(kernel, stream, state=None):
     """Rows and their events, by one ``update`` per event."""
     state, rows, index, levels = kernel.init_state() if state is None else state, [], [], iter(stream.levels)

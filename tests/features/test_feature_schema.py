@@ -24,6 +24,8 @@ from features.schema import (
 from features.served import SERVED
 from tests.features.streams import START_NS, Stream, run
 
+pytestmark = pytest.mark.timeout(900)  # the whole bank compiles for a minute or more where it was not compiled before
+
 
 def test_groups_have_the_specified_sizes_and_names_are_unique():
     groups = [feature.group for feature in FEATURES]

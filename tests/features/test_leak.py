@@ -14,6 +14,8 @@ from pipelines.labels import NEVER_NS, nl_labels
 from pipelines.members import Samples, fit_scaler, scale
 from tests.features.streams import START_NS, full_market, market
 
+pytestmark = pytest.mark.timeout(900)  # the whole bank compiles for a minute or more where it was not compiled before
+
 CUTS = 200
 
 
