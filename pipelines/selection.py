@@ -196,7 +196,10 @@ def _drawn_costs(samples: Samples, at: Fold, columns: Columns, seed: int, rng: n
 
 
 def importances(samples: Samples, columns: Columns, folds: Sequence[Fold], seed: int) -> list[Estimate]:
-    """Log loss that shuffling each of ``columns`` adds in the held-out parts, over blocks of time of all folds."""
+    """Log loss that shuffling each of ``columns`` adds in the held-out parts, over blocks of time of all folds.
+
+    The intervals hold together: among many that are worth nothing, some would look proven one by one.
+    """
     rng, added = np.random.default_rng(seed), []
     for fold in folds:
         train = fold.train[thinned_to(len(fold.train), 2 * LEARN_ROWS)]
@@ -206,7 +209,7 @@ def importances(samples: Samples, columns: Columns, folds: Sequence[Fold], seed:
         costs = _costs(trees, judged.rows[:, columns], judged.y, rng, REPEATS)
         blocks = time_blocks(judged.ts_ns, BLOCKS // len(folds))
         added.append(np.array([block_means(cost, blocks) for cost in costs]))
-    return [estimate(values) for values in np.concatenate(added, axis=1)]
+    return [estimate(values, len(columns)) for values in np.concatenate(added, axis=1)]
 
 
 def _costs(

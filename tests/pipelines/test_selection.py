@@ -65,6 +65,7 @@ def test_an_estimate_is_students_interval():
     found = estimate(np.array([1.0, 2.0, 3.0, 4.0]))
     assert (found.mean, round(found.low, 4), round(found.high, 4)) == (2.5, 0.4457, 4.5543)
     assert np.isnan(estimate(np.array([1.0])).low)
+    assert estimate(np.arange(5.0), 20).low < estimate(np.arange(5.0)).low
 
 
 def test_what_stands_still_or_tells_the_stretch_is_left_out(samples):
