@@ -29,7 +29,10 @@ Bytes = npt.NDArray[np.int8]
 
 
 class SymbolRows(msgspec.Struct, frozen=True):
-    """Decision rows of one symbol in time order: features [n, F], ts_ns [n], label [n] (-1 unknown), end_ns [n]."""
+    """Decision rows of one symbol in one session, in time order.
+
+    Features [n, F], ts_ns [n], label [n] (-1 unknown), end_ns [n].
+    """
 
     symbol: str
     rows: Floats
@@ -39,14 +42,14 @@ class SymbolRows(msgspec.Struct, frozen=True):
 
 
 class Dataset(msgspec.Struct, frozen=True):
-    """Samples in time order within each symbol, symbols one after another.
+    """Samples in time order within each symbol, symbols one after another, sessions of a symbol likewise.
 
     Attributes
     ----------
     rows : float32 [R, F]
         Decision rows of all symbols, one symbol after another, unscaled.
     ends : int64 [N]
-        Index into ``rows`` of each sample's last row; its window never crosses into another symbol.
+        Index into ``rows`` of each sample's last row; its window never crosses into another symbol or session.
     y : int8 [N]
         0 down, 1 flat, 2 up.
     ts_ns, end_ns : int64 [N]
@@ -86,8 +89,10 @@ def build_dataset(
 ) -> Dataset:
     """Cut samples from decision rows, split them by absolute time, purge, thin evenly.
 
-    The two boundaries are instants common to all symbols, at quantiles of all decision times. A sample of the train or
-    calibrate split is dropped unless its label was known before the next split starts.
+    ``parts`` come symbol by symbol, the sessions of a symbol in time order. The two boundaries are instants common to
+    all symbols, at quantiles of all decision times: the test split is the latest part in time over all sessions, and a
+    session between two boundaries falls into one split as a whole. A sample of the train or calibrate split is dropped
+    unless its label was known before the next split starts.
 
     Raises
     ------
@@ -97,9 +102,11 @@ def build_dataset(
     if train_share + calibrate_share >= 1:
         shares = f"train_share {train_share} and calibrate_share {calibrate_share}"
         raise PipelineError(f"{shares} leave nothing to test on", "lower one of them so that they sum to less than 1")
-    if len(parts) > np.iinfo(np.int8).max:
-        raise PipelineError(f"{len(parts)} symbols in one training set", "split the tape into folders of at most 127")
-    symbol_id = np.repeat(np.arange(len(parts), dtype=np.int8), [len(part.rows) for part in parts])
+    symbols = tuple(dict.fromkeys(part.symbol for part in parts))
+    if len(symbols) > np.iinfo(np.int8).max:
+        raise PipelineError(f"{len(symbols)} symbols in one training set", "split the tape into folders of at most 127")
+    numbers = np.array([symbols.index(part.symbol) for part in parts], np.int8)
+    symbol_id = np.repeat(numbers, [len(part.rows) for part in parts])
     ts_ns, end_ns, label = (np.concatenate([getattr(part, n) for part in parts]) for n in ("ts_ns", "end_ns", "label"))
     usable = _usable(parts, window)
     split = assign_splits(ts_ns[usable], end_ns[usable], train_share, calibrate_share)
@@ -113,7 +120,7 @@ def build_dataset(
         end_ns=end_ns[ends],
         symbol_id=symbol_id[ends],
         split=split[kept],
-        symbols=tuple(part.symbol for part in parts),
+        symbols=symbols,
         schema_id=schema_id,
         window=window,
     )
@@ -122,7 +129,7 @@ def build_dataset(
 
 
 def _usable(parts: Sequence[SymbolRows], window: int) -> Ints:
-    """Rows with a label and a whole window of their own symbol behind them, as indices into all rows."""
+    """Rows with a label and a whole window of their own part behind them, as indices into all rows."""
     starts = np.cumsum([0, *(len(part.rows) for part in parts)])
     known = [np.flatnonzero(part.label >= 0) for part in parts]
     return np.concatenate([start + at[at >= window - 1] for start, at in zip(starts, known, strict=False)])

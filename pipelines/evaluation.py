@@ -14,14 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
-from market.tape import sessions
 from pipelines.baselines import feature_proba, prior_proba
 from pipelines.evaluate import calibration_error, directional, losses, open_session
 from pipelines.feature_frames import feature_rows, feature_table
 from pipelines.labels import directions, horizon_moves, nl_moves
 from pipelines.quality import split_clean
 from pipelines.settings import PipelineError
-from pipelines.ticks import read_session
+from pipelines.ticks import all_sessions, read_session
 from trader.bundle import MEMBERS, MODEL_FILE, Manifest, load_manifest
 from trader.recalibration import Recalibration, RecalibrationParams, learn, recalibrated
 
@@ -98,14 +97,14 @@ def read_stretches(paths: Sequence[Path], label: Label, gap_s: float, say: Say =
     PipelineError
         When no symbol has a decision whose outcome is known.
     """
-    found = [stretch for path in paths for stretch in _stretches(path, label, gap_s, say)]
+    found = list(_stretches(paths, label, gap_s, say))
     if not any(np.isfinite(stretch.move).any() for stretch in found):
         raise PipelineError(f"{', '.join(map(str, paths))}: no decision has an outcome", "pass a longer tape")
     return found
 
 
-def _stretches(path: Path, label: Label, gap_s: float, say: Say) -> Iterator[Stretch]:
-    for session in sessions(path, gap_s):
+def _stretches(paths: Sequence[Path], label: Label, gap_s: float, say: Say) -> Iterator[Stretch]:
+    for session in all_sessions(paths, gap_s):
         say(f"reading {session.frames:,} frames of {', '.join(session.symbols)}")
         recording = read_session(session, None, MOST_TICKS)
         for symbol, taken in sorted(recording.symbols.items()):

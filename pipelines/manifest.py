@@ -1,7 +1,5 @@
 """What a candidate's manifests say, in both precisions."""
 
-from pathlib import Path
-
 import msgspec
 
 from pipelines.baselines import fit_baselines
@@ -44,7 +42,7 @@ def build_manifests(
         sha256={MODEL_FILE: candidate.sha256},
         state="onnx_only",
         state_reason="the ONNX is what is served; an engine is built on the host that has the GPU",
-        data=describe_data(dataset, Path(settings.tape).name),
+        data=describe_data(dataset, ", ".join(path.name for path in settings.tape_paths)),
         calibration=candidate.calibration,
         parity=examined.parity,
         metrics=examined.metrics,

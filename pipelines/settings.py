@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from dagster import Config
 from pydantic import ConfigDict, Field, ValidationError
@@ -26,12 +27,13 @@ class PipelineSettings(Config):
     model_config = ConfigDict(extra="forbid")
 
     home: str = Field("var/demo", description="folder that holds every table, model and report of this run")
-    tape: str = Field("var/demo/tape", description="a tape file, or a folder of tapes")
+    tape: str = Field("var/demo/tape", description="tape files or folders of tapes, separated as in PATH")
+    sessions: Literal["latest", "all"] = Field("latest", description="recording sessions of the tapes to learn from")
     model_repository: str = Field("model_repository", description="Triton model repository to publish to")
     model_name: str = Field("scalper", description="name the model is published and its features are served under")
     split_ns: int | None = Field(None, description="first receive time, ns UTC, that the pipeline must not see")
     session_gap_s: float = Field(3600.0, gt=0, description="silence that separates two recording sessions")
-    max_ticks: int = Field(2_000_000, gt=0, description="ticks kept per symbol; the latest win")
+    max_ticks: int = Field(2_000_000, gt=0, description="ticks kept per symbol and session; the latest win")
     max_rejected_share: float = Field(
         0.05, ge=0, le=1, description="share of ticks that may be rejected before data is unfit"
     )
@@ -58,9 +60,19 @@ class PipelineSettings(Config):
         return Path(self.home).expanduser().resolve()
 
     @property
-    def tape_path(self) -> Path:
-        """``tape`` as an absolute path."""
-        return Path(self.tape).expanduser().resolve()
+    def tape_paths(self) -> tuple[Path, ...]:
+        """``tape`` as absolute paths; one that exists as it is written is one path, whatever its name holds.
+
+        Raises
+        ------
+        PipelineError
+            When it names none.
+        """
+        whole = Path(self.tape).expanduser()
+        given = [whole] if whole.exists() else [Path(path).expanduser() for path in self.tape.split(os.pathsep) if path]
+        if not given:
+            raise PipelineError(f"tape {self.tape!r} names no path", "name a tape file or a folder of tapes")
+        return tuple(path.resolve() for path in given)
 
     @property
     def model_repository_path(self) -> Path:

@@ -1,8 +1,8 @@
-"""Recorded frames of one session to tables per symbol: ticks, depth events, and what could not be read."""
+"""Sessions of tapes, and the frames of one as tables per symbol: ticks, depth events, and what could not be read."""
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain as flatten
 from math import nan
 from pathlib import Path
@@ -20,6 +20,7 @@ from pipelines.quality import DEPTH_SCHEMA, QUARANTINE_SCHEMA, RAW_SCHEMA
 from pipelines.settings import PipelineError
 
 DETAIL_CHARS: Final = 500
+SESSION: Final = "session"
 _CODES: Final = {pl.Int64: "q", pl.Float64: "d", pl.Int8: "b", pl.Int32: "i", pl.Boolean: "b"}
 
 
@@ -120,23 +121,82 @@ class Recording:
         return pl.DataFrame(self.quarantine, schema=QUARANTINE_SCHEMA, orient="row")
 
 
-def latest_session(path: Path, gap_s: float, split_ns: int | None) -> tuple[Session, list[Session]]:
-    """The session that begins last, and the earlier ones that are left out.
+def all_sessions(paths: Sequence[Path], gap_s: float) -> list[Session]:
+    """Every session of every tape, oldest first; none spans two of the paths.
 
     Raises
     ------
     TapeError
-        There is no tape at ``path``.
-    PipelineError
-        ``split_ns`` leaves nothing of the session.
+        There is no tape at one of ``paths``.
     """
-    *earlier, latest = sessions(path, gap_s)
-    if split_ns is not None and split_ns <= latest.first_ns:
+    found = [session for path in paths for session in sessions(path, gap_s)]
+    return sorted(found, key=lambda session: (session.first_ns, session.venue, session.symbols))
+
+
+def chosen_sessions(
+    paths: Sequence[Path], which: str, gap_s: float, split_ns: int | None
+) -> tuple[list[Session], list[Session]]:
+    """The sessions to learn from, oldest first, and those left out.
+
+    ``which`` is ``latest`` (the one that begins last) or ``all`` (each that begins before ``split_ns``).
+
+    Raises
+    ------
+    TapeError
+        There is no tape at one of ``paths``.
+    PipelineError
+        ``split_ns`` leaves nothing, or sessions of one symbol overlap in time.
+    """
+    found = all_sessions(paths, gap_s)
+    wanted = found[-1:] if which == "latest" else found
+    chosen = [session for session in wanted if split_ns is None or session.first_ns < split_ns]
+    if not chosen:
         raise PipelineError(
-            f"split_ns {split_ns} is not after the first frame of {path} ({latest.first_ns})",
-            "set split_ns inside the latest session, or unset it",
+            f"split_ns {split_ns} is not after the first frame of {', '.join(map(str, paths))} ({wanted[0].first_ns})",
+            f"set split_ns inside the {'latest' if which == 'latest' else 'first'} session, or unset it",
         )
-    return latest, earlier
+    _require_apart(chosen)
+    return chosen, [session for session in found if session not in chosen]
+
+
+def _require_apart(chosen: Sequence[Session]) -> None:
+    """Rows of a symbol must follow each other in time, and no outcome may be learned and judged at once."""
+    ends: dict[str, tuple[int, Path]] = {}
+    for session in chosen:
+        for file in session.files:
+            last_ns, path = ends.get(file.symbol, (-1, file.path))
+            if session.first_ns <= last_ns:
+                raise PipelineError(
+                    f"{file.symbol} is in two sessions that overlap in time: {path} and {file.path}",
+                    "name each recording once, and only one venue of a symbol",
+                )
+        ends |= {file.symbol: (session.last_ns, file.path) for file in session.files}
+
+
+def by_session(table: pl.DataFrame, view: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
+    """``view`` of each session's rows by itself, one session after another, each row under its ``session``."""
+    return pl.concat([view(rows).with_columns(session_column(number)) for number, rows in parts_of(table)])
+
+
+def parts_of(table: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
+    """Number and rows of each session of a table, in order; a table without rows is its own only part.
+
+    Raises
+    ------
+    PipelineError
+        When the table was written before sessions were numbered.
+    """
+    if SESSION not in table.columns:
+        raise PipelineError(f"a table without the column {SESSION}", "run the whole pipeline again, from raw_ticks on")
+    if table.is_empty():
+        yield 0, table
+    for (number,), rows in table.partition_by(SESSION, maintain_order=True, as_dict=True).items():
+        yield int(number), rows
+
+
+def session_column(number: int) -> pl.Expr:
+    """The column that keeps sessions apart in tables: numbers of the chosen sessions in time order."""
+    return pl.lit(number, pl.Int32).alias(SESSION)
 
 
 def read_session(session: Session, split_ns: int | None, most: int) -> Recording:

@@ -1,9 +1,9 @@
-"""`cryptoscalp train`: a tape in, a judged and published model out."""
+"""`cryptoscalp train`: tapes in, a judged and published model out."""
 
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -35,7 +35,8 @@ FIGURES = (
 
 
 def train(
-    tape: Annotated[Path, typer.Option(help="a tape file, or a folder of tapes; its latest session is used")],
+    tape: Annotated[list[Path], typer.Option(help="a tape file or a folder of tapes; may be given again")],
+    sessions: Annotated[Literal["all", "latest"], typer.Option(help="recording sessions to learn from")] = "all",
     home: Annotated[Path, typer.Option(help="where tables, models and reports of this run go")] = Path("var/train"),
     repository: Annotated[Path, typer.Option(help="model repository to publish to")] = Path("model_repository"),
     name: Annotated[str, typer.Option(help="model name to publish under")] = "scalper",
@@ -45,7 +46,7 @@ def train(
     allow_shadow: Annotated[bool, typer.Option(help="publish a refused model where no other can serve")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
-    """Run the whole pipeline on a tape and publish the model that comes out, if the promotion gate lets it pass."""
+    """Run the whole pipeline on tapes and publish the model that comes out, if the promotion gate lets it pass."""
     from infra.cli.progress import Progress
     from infra.dagster_instance import write_dagster_home
     from pipelines.run import run_pipeline
@@ -53,7 +54,8 @@ def train(
 
     chosen = {
         "home": str(home),
-        "tape": str(tape),
+        "tape": os.pathsep.join(map(str, tape)),
+        "sessions": sessions,
         "model_repository": str(repository),
         "model_name": name,
         "split_ns": until_ns,

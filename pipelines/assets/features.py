@@ -18,8 +18,10 @@ from pipelines.labels import nl_labels
 from pipelines.plots import class_balance, correlation_heatmap, feature_histograms, thinned
 from pipelines.resources import Workspace
 from pipelines.settings import PipelineError
+from pipelines.ticks import SESSION, by_session, parts_of
 
-STREAMED_EVENTS = 20_000
+STREAMED_EVENTS = 20_000  # at each end of a symbol's ticks; sessions share them
+FEWEST_STREAMED = 1_000
 JOINED_INSTANTS = 50
 PLOTTED_ROWS = 20_000
 OFFLINE = ("feature_store", "offline", "tick_features.parquet")
@@ -39,7 +41,7 @@ def tick_features(workspace: Workspace) -> dg.MaterializeResult[None]:
 
     def tables() -> Iterator[tuple[str, pl.DataFrame]]:
         for symbol, ticks in workspace.read_tables("clean_ticks"):
-            table = feature_table(ticks)
+            table = by_session(ticks, feature_table)
             spans.append(table["ts_ns"].to_numpy())
             samples.append(feature_rows(table[thinned(table.height, PLOTTED_ROWS)]))
             yield symbol, table
@@ -76,12 +78,14 @@ def read_features(workspace: Workspace) -> Iterator[tuple[str, pl.DataFrame]]:
 def batch_equals_stream(workspace: Workspace) -> dg.AssetCheckResult:
     problems, compared = [], 0
     for symbol, table in read_features(workspace):
-        ticks = workspace.read_table("clean_ticks", f"{symbol}.parquet")
-        rows, found = first_mismatch(ticks, table, STREAMED_EVENTS)
-        compared += rows
-        if found is not None:
-            where = f"{symbol}, event {found.event}, {found.feature}"
-            problems.append(f"{where}: streamed {found.streamed!r}, stored {found.folded!r}")
+        sessions = list(parts_of(workspace.read_table("clean_ticks", f"{symbol}.parquet")))
+        for number, ticks in sessions:
+            stored = table.filter(pl.col(SESSION) == number)
+            rows, found = first_mismatch(ticks, stored, max(STREAMED_EVENTS // len(sessions), FEWEST_STREAMED))
+            compared += rows
+            if found is not None:
+                where = f"{symbol}, session {number}, event {found.event}, {found.feature}"
+                problems.append(f"{where}: streamed {found.streamed!r}, stored {found.folded!r}")
     return verdict(problems, rows_compared=compared)
 
 
@@ -93,7 +97,8 @@ def batch_equals_stream(workspace: Workspace) -> dg.AssetCheckResult:
     description="One row per symbol and microsecond in Feast: parquet offline, the latest row of each symbol in Redis.",
 )
 def feature_store(workspace: Workspace) -> dg.MaterializeResult[None]:
-    offline = pl.concat([feast_store.offline_rows(symbol, table) for symbol, table in read_features(workspace)])
+    ordered = ((symbol, table.sort("ts_ns", maintain_order=True)) for symbol, table in read_features(workspace))
+    offline = pl.concat([feast_store.offline_rows(symbol, table) for symbol, table in ordered])
     offline_file = workspace.write_table(offline, *OFFLINE)
     latest = feast_store.latest_rows(offline)
     with _feast(workspace) as store:
@@ -150,10 +155,14 @@ def labels(workspace: Workspace) -> dg.MaterializeResult[None]:
 
     def tables() -> Iterator[tuple[str, pl.DataFrame]]:
         for symbol, table in read_features(workspace):
-            ts_ns, bid_px, ask_px = (table[name].to_numpy() for name in ("ts_ns", "bid_px", "ask_px"))
-            label, end_ns = nl_labels(ts_ns, bid_px, ask_px, k=settings.label_k, latency_ns=latency_ns)
-            series[symbol] = ts_ns, label
-            yield symbol, pl.DataFrame({"label": label, "end_ns": end_ns})
+            known = by_session(table, labelled)
+            series[symbol] = table["ts_ns"].to_numpy(), known["label"].to_numpy()
+            yield symbol, known
+
+    def labelled(table: pl.DataFrame) -> pl.DataFrame:
+        quotes = (table[name].to_numpy() for name in ("ts_ns", "bid_px", "ask_px"))
+        label, end_ns = nl_labels(*quotes, k=settings.label_k, latency_ns=latency_ns)
+        return pl.DataFrame({"label": label, "end_ns": end_ns})
 
     rows = workspace.replace_tables("labels", tables())
     label = np.concatenate([label for _, label in series.values()])
@@ -179,7 +188,7 @@ def labels(workspace: Workspace) -> dg.MaterializeResult[None]:
 def training_set(workspace: Workspace) -> dg.MaterializeResult[None]:
     settings = workspace.settings
     dataset = build_dataset(
-        [_symbol_rows(workspace, symbol, table) for symbol, table in read_features(workspace)],
+        [part for symbol, table in read_features(workspace) for part in _symbol_rows(workspace, symbol, table)],
         schema_id=SCHEMA_ID,
         window=WINDOW,
         train_share=settings.train_share,
@@ -190,14 +199,17 @@ def training_set(workspace: Workspace) -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(metadata=_about(dataset))
 
 
-def _symbol_rows(workspace: Workspace, symbol: str, table: pl.DataFrame) -> SymbolRows:
+def _symbol_rows(workspace: Workspace, symbol: str, table: pl.DataFrame) -> Iterator[SymbolRows]:
+    """Decision rows of one symbol with their labels, one part per session."""
     known = workspace.read_table("labels", f"{symbol}.parquet")
-    if known.height != table.height:
+    if not known[SESSION].equals(table[SESSION]):
         raise PipelineError(
-            f"labels of {symbol} have {known.height} rows, tick_features {table.height}", "materialize labels again"
+            f"labels of {symbol} have {known.height} rows, tick_features {table.height}, not of the same sessions",
+            "materialize labels again",
         )
-    rows = feature_rows(table).astype(np.float32)
-    return SymbolRows(symbol, rows, table["ts_ns"].to_numpy(), known["label"].to_numpy(), known["end_ns"].to_numpy())
+    for _, part in parts_of(table.hstack(known.select("label", "end_ns"))):
+        outcome = (part[name].to_numpy() for name in ("ts_ns", "label", "end_ns"))
+        yield SymbolRows(symbol, feature_rows(part).astype(np.float32), *outcome)
 
 
 def _about(dataset: Dataset) -> dict[str, Any]:

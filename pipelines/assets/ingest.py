@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -21,7 +22,16 @@ from pipelines.quality import (
     trade_table,
 )
 from pipelines.resources import Workspace
-from pipelines.ticks import Recording, latest_session, read_session
+from pipelines.ticks import (
+    Columns,
+    Recording,
+    SymbolTicks,
+    by_session,
+    chosen_sessions,
+    parts_of,
+    read_session,
+    session_column,
+)
 
 UNREADABLE = "unreadable_frames.parquet"
 
@@ -30,37 +40,52 @@ UNREADABLE = "unreadable_frames.parquet"
     group_name="ingest",
     owners=OWNERS,
     kinds={"python", "parquet"},
-    description="One row per quote or trade in the tape's latest session, as decoded and before any judgement.",
+    description="One row per quote or trade of the chosen sessions, as decoded and before any judgement.",
 )
 def raw_ticks(workspace: Workspace) -> dg.MaterializeResult[None]:
     settings = workspace.settings
-    session, earlier = latest_session(settings.tape_path, settings.session_gap_s, settings.split_ns)
-    recording = read_session(session, settings.split_ns, settings.max_ticks)
-    tables = {symbol: taken.ticks.table() for symbol, taken in sorted(recording.symbols.items())}
-    workspace.replace_tables("raw_depth", ((s, taken.depth.table()) for s, taken in sorted(recording.symbols.items())))
-    workspace.write_table(recording.quarantine_table(), UNREADABLE)
+    chosen, left_out = chosen_sessions(
+        settings.tape_paths, settings.sessions, settings.session_gap_s, settings.split_ns
+    )
+    recordings = [read_session(session, settings.split_ns, settings.max_ticks) for session in chosen]
+    tables = dict(_by_symbol(recordings, lambda taken: taken.ticks))
+    workspace.replace_tables("raw_depth", _by_symbol(recordings, lambda taken: taken.depth))
+    workspace.write_table(pl.concat([recording.quarantine_table() for recording in recordings]), UNREADABLE)
     rows = workspace.replace_tables("raw_ticks", tables.items())
     return dg.MaterializeResult(
         metadata={
             **bounds(sum(rows.values()), *span([table["ts_recv"].to_numpy() for table in tables.values()])),
-            **_about(session, earlier, recording),
+            **_about(chosen, left_out, recordings),
             "symbols": counts(rows),
             "ticks": picture(tick_rate_and_mid({s: _series(table) for s, table in tables.items()}), "ticks over time"),
         }
     )
 
 
-def _about(session: Session, earlier: list[Session], recording: Recording) -> dict[str, Any]:
+def _by_symbol(
+    recordings: list[Recording], columns: Callable[[SymbolTicks], Columns]
+) -> Iterator[tuple[str, pl.DataFrame]]:
+    """One table per symbol: its sessions one after another, numbered."""
+    for symbol in sorted({symbol for recording in recordings for symbol in recording.symbols}):
+        taken = [(number, recording.symbols.get(symbol)) for number, recording in enumerate(recordings)]
+        parts = [columns(own).table().with_columns(session_column(number)) for number, own in taken if own]
+        yield symbol, pl.concat(parts)
+
+
+def _about(chosen: list[Session], left_out: list[Session], recordings: list[Recording]) -> dict[str, Any]:
+    by_type = sum((recording.counts for recording in recordings), Counter[str]())
+    reasons = [f"{why}: {detail}" for recording in recordings for _, _, why, detail in recording.quarantine]
     return {
-        "venue": session.venue,
-        "tape": ", ".join(str(file.path) for file in session.files),
-        "sessions_left_out": ", ".join(map(_name, earlier)) or "none",
-        "frames": recording.frames,
-        "frames_by_type": counts(recording.counts),
-        "quarantined": recording.quarantined,
-        "quarantine_reasons": [f"{reason}: {detail}" for _, _, reason, detail in recording.quarantine[:5]],
-        "received_out_of_order": recording.late,
-        "truncated_files": [str(path) for path in recording.truncated],
+        "venue": ", ".join(sorted({session.venue for session in chosen})),
+        "tape": ", ".join(dict.fromkeys(str(file.path) for session in chosen for file in session.files)),
+        "sessions": [_name(session) for session in chosen],
+        "sessions_left_out": ", ".join(map(_name, left_out)) or "none",
+        "frames": sum(recording.frames for recording in recordings),
+        "frames_by_type": counts(by_type),
+        "quarantined": sum(recording.quarantined for recording in recordings),
+        "quarantine_reasons": reasons[:5],
+        "received_out_of_order": sum(recording.late for recording in recordings),
+        "truncated_files": [str(path) for recording in recordings for path in recording.truncated],
     }
 
 
@@ -87,11 +112,15 @@ def clean_ticks(workspace: Workspace) -> dg.MaterializeResult[None]:
 
     def cleaned() -> Iterator[tuple[str, pl.DataFrame]]:
         for symbol, raw in workspace.read_tables("raw_ticks"):
-            clean, rejected = split_clean(raw)
-            quarantine.append(quarantine_rows(symbol, rejected))
+            clean = by_session(raw, partial(kept, symbol))
             spans.append(clean["ts_recv"].to_numpy())
-            by_reason.update(rejected["reason"].to_list())
             yield symbol, clean
+
+    def kept(symbol: str, ticks: pl.DataFrame) -> pl.DataFrame:
+        clean, rejected = split_clean(ticks)
+        quarantine.append(quarantine_rows(symbol, rejected))
+        by_reason.update(rejected["reason"].to_list())
+        return clean
 
     rows = workspace.replace_tables("clean_ticks", cleaned())
     workspace.write_table(pl.concat(quarantine), "quarantine.parquet")
@@ -108,7 +137,7 @@ def clean_ticks(workspace: Workspace) -> dg.MaterializeResult[None]:
 
 
 def _judge(workspace: Workspace, event: str, tables: Iterator[tuple[str, pl.DataFrame]]) -> dg.AssetCheckResult:
-    """Run one suite on every symbol that has such events; a symbol without any is named, not refused."""
+    """Run one suite on every stream that has such events; one without any is named, not refused."""
     problems, absent, rows, passed = [], [], 0, 0
     for symbol, table in tables:
         if table.is_empty() and event != "quote":
@@ -123,20 +152,24 @@ def _judge(workspace: Workspace, event: str, tables: Iterator[tuple[str, pl.Data
 def _of(
     workspace: Workspace, name: str, view: Callable[[pl.DataFrame], pl.DataFrame]
 ) -> Iterator[tuple[str, pl.DataFrame]]:
-    return ((symbol, view(table)) for symbol, table in workspace.read_tables(name))
+    """Streams to judge: each symbol of each session by itself, for ids and prices start anew with a session."""
+    for symbol, table in workspace.read_tables(name):
+        parts = dict(parts_of(table))
+        for number, rows in parts.items():
+            yield symbol if len(parts) == 1 else f"{symbol} in session {number}", view(rows)
 
 
-@dg.asset_check(asset=clean_ticks, blocking=True, description="Great Expectations suite of quotes, per symbol.")
+@dg.asset_check(asset=clean_ticks, blocking=True, description="Great Expectations suite of quotes, per stream.")
 def quotes_meet_expectations(workspace: Workspace) -> dg.AssetCheckResult:
     return _judge(workspace, "quote", _of(workspace, "clean_ticks", quote_table))
 
 
-@dg.asset_check(asset=clean_ticks, blocking=True, description="Great Expectations suite of trades, per symbol.")
+@dg.asset_check(asset=clean_ticks, blocking=True, description="Great Expectations suite of trades, per stream.")
 def trades_meet_expectations(workspace: Workspace) -> dg.AssetCheckResult:
     return _judge(workspace, "trade", _of(workspace, "clean_ticks", trade_table))
 
 
-@dg.asset_check(asset=clean_ticks, blocking=True, description="Great Expectations suite of depth events, per symbol.")
+@dg.asset_check(asset=clean_ticks, blocking=True, description="Great Expectations suite of depth events, per stream.")
 def depth_meets_expectations(workspace: Workspace) -> dg.AssetCheckResult:
     return _judge(workspace, "depth", _of(workspace, "raw_depth", depth_table))
 

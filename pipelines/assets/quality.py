@@ -16,7 +16,7 @@ from pipelines.quality import run_suite
 from pipelines.quality_plots import score_histograms, scores_over_time
 from pipelines.reliability import judge_session, scored
 from pipelines.resources import Workspace
-from pipelines.ticks import latest_session
+from pipelines.ticks import chosen_sessions
 from trader.anomaly import from_bytes, to_bytes
 from trader.bundle import ANOMALY_FILE, Anomaly, sha256_file
 
@@ -34,12 +34,12 @@ MOST_FALSE_ALARMS: Final = 0.1
     owners=OWNERS,
     kinds={"python", "parquet"},
     deps=[raw_ticks],
-    description="One row per gap in the tape's latest session: silence, a break of sequence, or missing trade ids.",
+    description="One row per gap in the latest chosen session: silence, a break of sequence, or missing trade ids.",
 )
 def recorded_gaps(workspace: Workspace) -> dg.MaterializeResult[None]:
     settings = workspace.settings
-    session, _ = latest_session(settings.tape_path, settings.session_gap_s, settings.split_ns)
-    gaps, health = judge_session(session, settings.split_ns)
+    chosen, _ = chosen_sessions(settings.tape_paths, settings.sessions, settings.session_gap_s, settings.split_ns)
+    gaps, health = judge_session(chosen[-1], settings.split_ns)
     workspace.write_table(gaps, GAPS)
     workspace.write_table(health, HEALTH)
     by_kind = dict(gaps.group_by("kind").len().iter_rows())

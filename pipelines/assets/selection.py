@@ -60,8 +60,8 @@ def bank_rows(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.Mat
                 context.log.info(f"{name}: {len(frame.label):,} of {frame.decisions:,} decision points kept")
                 yield name, bank_table(frame)
 
-    tapes = settings.selection_tapes or [settings.tape]
-    found = [s for tape in tapes for s in sessions(Path(tape).expanduser().resolve(), settings.session_gap_s)]
+    named = [Path(tape).expanduser().resolve() for tape in settings.selection_tapes]
+    found = [s for tape in named or settings.tape_paths for s in sessions(tape, settings.session_gap_s)]
     rows = workspace.replace_tables("bank_rows", tables(), metadata={BANK_KEY: BANK_ID})
     if not rows:
         raise PipelineError("no labelled decision point on these tapes", "record longer tapes, or lower label_k")

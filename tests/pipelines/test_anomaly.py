@@ -25,7 +25,7 @@ from pipelines.dataset import TEST, TRAIN, SymbolRows, build_dataset
 from pipelines.feature_frames import feature_rows, feature_table
 from pipelines.labels import nl_labels
 from pipelines.quality import split_clean
-from pipelines.ticks import latest_session, read_session
+from pipelines.ticks import chosen_sessions, read_session
 from tests.pipelines.small_data import make_dataset
 from trader.anomaly import RowWatch, from_bytes, look, score, to_bytes
 from trader.bundle import ANOMALY_FILE, BundleError
@@ -36,7 +36,7 @@ SEED = 7
 
 def dataset_of(path):
     """Every decision row of the latest session of a tape, split as the pipeline splits it."""
-    session, _ = latest_session(path, 3600.0, None)
+    (session,), _ = chosen_sessions([path], "latest", 3600.0, None)
     parts = []
     for symbol, taken in sorted(read_session(session, None, 2_000_000).symbols.items()):
         table = feature_table(split_clean(taken.ticks.table())[0])

@@ -57,6 +57,35 @@ def test_windows_never_cross_from_one_symbol_into_the_next():
     assert np.array_equal(np.where(dataset.ends < 300, 0, 1), dataset.symbol_id)
 
 
+DAY_NS = 86_400_000_000_000
+
+
+def test_sessions_of_one_symbol_share_its_id_and_no_window_crosses_them():
+    one = build(part("A", 300), part("A", 200, start_ns=DAY_NS), part("B", 250, start_ns=DAY_NS, seed=1))
+    session = np.searchsorted([300, 500], one.ends, side="right")
+    assert one.symbols == ("A", "B")
+    assert np.array_equal(one.symbol_id, session // 2)
+    assert np.array_equal(np.searchsorted([300, 500], one.ends - (WINDOW - 1), side="right"), session)
+
+
+def test_the_test_split_is_the_latest_part_in_time_over_all_sessions():
+    one = build(part("A", 500), part("A", 400, start_ns=2 * DAY_NS), part("B", 300, start_ns=DAY_NS, seed=1))
+    starts = [one.ts_ns[one.split == split].min() for split in (CALIBRATE, TEST)]
+    assert DAY_NS < starts[0] < starts[1] and starts[1] > 2 * DAY_NS
+    assert set(one.split[one.ts_ns < DAY_NS].tolist()) == {TRAIN}, "a whole session falls into one split"
+    for earlier, later in ((TRAIN, CALIBRATE), (CALIBRATE, TEST)):
+        assert one.end_ns[one.split == earlier].max() < one.ts_ns[one.split == later].min()
+
+
+def test_thinning_spares_no_session():
+    whole = build(part("A", 3_000), part("A", 1_000, start_ns=DAY_NS), part("B", 2_000, start_ns=DAY_NS))
+    thin = build(
+        part("A", 3_000), part("A", 1_000, start_ns=DAY_NS), part("B", 2_000, start_ns=DAY_NS), max_samples=600
+    )
+    shares = [[(np.searchsorted([3_000, 4_000], d.ends, "right") == i).mean() for i in range(3)] for d in (whole, thin)]
+    assert shares[1] == pytest.approx(shares[0], abs=0.005)
+
+
 def test_unknown_labels_are_no_samples():
     dataset = build(part("A", 600, matures=40))
     assert dataset.ends.max() < 560

@@ -1,5 +1,7 @@
 """Feature tables are what the kernel says, event by event; everything after them stays aligned with them."""
 
+import os
+
 import numpy as np
 import polars as pl
 import pytest
@@ -24,7 +26,7 @@ from pipelines.labels import nl_labels
 from pipelines.quality import CLEAN_SCHEMA
 from pipelines.run import run_pipeline
 from pipelines.settings import PipelineSettings
-from tests.pipelines.tape_maker import walk, write
+from tests.pipelines.tape_maker import MS, START_NS, walk, write
 
 UP_TO_TRAINING_SET = ("raw_ticks", "clean_ticks", "tick_features", "labels", "training_set")
 
@@ -170,6 +172,62 @@ def test_two_runs_over_the_same_tape_make_the_same_training_set(home, tmp_path):
     result = run_pipeline(again, None, only=UP_TO_TRAINING_SET)
     same = "content_sha256"
     assert result.assets["training_set"][same] == home[1].assets["training_set"][same]
+
+
+@pytest.fixture(scope="module")
+def days(tmp_path_factory):
+    """Two sessions on two days, in one folder and in two: the settings of both runs, and what the first made."""
+    folder = tmp_path_factory.mktemp("days")
+    for number, days_on in enumerate((0, 3)):
+        lines = walk("AUSDT", 1_500, seed=number, start_ns=START_NS + days_on * 86_400_000 * MS)
+        write(folder / "both", f"{number}.gz", lines)
+        write(folder / f"tape{number}", "a.gz", lines)
+    tapes = {"one": str(folder / "both"), "two": os.pathsep.join([str(folder / "tape1"), str(folder / "tape0")])}
+    runs = {name: PipelineSettings(home=str(folder / name), tape=tapes[name], sessions="all") for name in tapes}
+    return runs, run_pipeline(runs["one"], None, only=UP_TO_TRAINING_SET)
+
+
+def test_every_session_warms_up_by_itself_and_no_label_reaches_into_the_next(days):
+    settings = days[0]["one"]
+    stored, labels = (
+        pl.read_parquet(settings.home_path / name / "AUSDT.parquet") for name in ("tick_features", "labels")
+    )
+    clean = pl.read_parquet(settings.home_path / "clean_ticks" / "AUSDT.parquet")
+    for number in (0, 1):
+        alone = feature_table(clean.filter(session=number))
+        assert alone.height == 1_500 - WARMUP_ROWS
+        own = stored.with_row_index().filter(session=number)
+        assert feature_rows(own).tobytes() == feature_rows(alone).tobytes()
+        columns = (alone[name].to_numpy() for name in ("ts_ns", "bid_px", "ask_px"))
+        label, end_ns = nl_labels(*columns, k=50, latency_ns=10_000_000)
+        known = labels[own["index"].to_list()]
+        assert (known["label"].to_list(), known["end_ns"].to_list()) == (label.tolist(), end_ns.tolist())
+        assert (label[-50:] < 0).all(), "the last outcomes of a session are unknown"
+
+
+def test_no_training_window_holds_rows_of_two_sessions(days):
+    dataset = load(days[0]["one"].home_path / "training_set" / "dataset.npz")
+    session = pl.read_parquet(days[0]["one"].home_path / "tick_features" / "AUSDT.parquet")["session"].to_numpy()
+    assert np.array_equal(session[dataset.ends], session[dataset.ends - dataset.window + 1])
+    assert set(session[dataset.ends].tolist()) == {0, 1}
+
+
+def test_every_check_holds_over_several_sessions(days):
+    assert {check.name for check in days[1].checks} >= {"batch_equals_stream", "quotes_meet_expectations"}
+    assert all(check.passed for check in days[1].checks)
+
+
+def test_sessions_in_one_folder_and_in_two_paths_make_the_same_training_set(days):
+    again = run_pipeline(days[0]["two"], None, only=UP_TO_TRAINING_SET)
+    assert again.assets["training_set"]["content_sha256"] == days[1].assets["training_set"]["content_sha256"]
+
+
+def test_tables_from_before_sessions_were_numbered_are_refused(days, tmp_path):
+    table = pl.read_parquet(days[0]["one"].home_path / "tick_features" / "AUSDT.parquet").drop("session")
+    (tmp_path / "tick_features").mkdir()
+    table.write_parquet(tmp_path / "tick_features" / "AUSDT.parquet", metadata={"schema_id": SCHEMA_ID})
+    with pytest.raises(CryptoScalpError, match="labels: a table without the column session"):
+        run_pipeline(PipelineSettings(home=str(tmp_path), tape="unused"), None, only=["labels"])
 
 
 def test_features_of_another_schema_are_refused(home, tmp_path):

@@ -11,16 +11,17 @@ from market.errors import CryptoScalpError
 from market.events import QUOTE, TRADE
 from pipelines.quality import CLEAN_SCHEMA
 from pipelines.run import run_pipeline
-from pipelines.settings import PipelineSettings
-from pipelines.ticks import Columns, latest_session, read_session
+from pipelines.settings import PipelineError, PipelineSettings
+from pipelines.ticks import Columns, chosen_sessions, read_session
 from tests.pipelines.tape_maker import MS, START_NS, depth, line, quote, trade, walk, write
 
 DATA_DIR = Path(os.environ.get("DATA_DIR", Path(__file__).parents[3] / "shared" / "data"))
 INGEST = ("raw_ticks", "clean_ticks")
+DAY_NS = 86_400_000 * MS
 
 
 def read(path, split_ns=None, most=1_000_000):
-    session, _ = latest_session(path, 3600.0, split_ns)
+    (session,), _ = chosen_sessions([path], "latest", 3600.0, split_ns)
     return read_session(session, split_ns, most)
 
 
@@ -71,9 +72,62 @@ def test_files_of_one_symbol_are_one_stream_and_another_symbol_stays_apart(tmp_p
 def test_only_the_latest_session_is_read_and_earlier_ones_are_named(tmp_path):
     write(tmp_path, "old.gz", walk("XUSDT", 50))
     write(tmp_path, "new.gz", walk("XUSDT", 70, start_ns=START_NS + 7_200_000 * MS))
-    latest, earlier = latest_session(tmp_path, 3600.0, None)
+    (latest,), earlier = chosen_sessions([tmp_path], "latest", 3600.0, None)
     assert [session.first_ns for session in earlier] == [START_NS]
     assert read_session(latest, None, 1_000).counts["bookTicker"] == 70
+
+
+def test_all_sessions_of_all_paths_come_in_time_order_and_what_is_after_the_split_is_left_out(tmp_path):
+    for name, day in (("late", 2), ("early", 0), ("middle", 1)):
+        write(tmp_path / name, "x.gz", walk("XUSDT", 50, start_ns=START_NS + day * DAY_NS))
+    paths = [tmp_path / "late", tmp_path / "early", tmp_path / "middle"]
+    chosen, left_out = chosen_sessions(paths, "all", 3600.0, START_NS + 2 * DAY_NS)
+    assert [session.first_ns for session in chosen] == [START_NS, START_NS + DAY_NS]
+    assert [session.first_ns for session in left_out] == [START_NS + 2 * DAY_NS]
+    (latest,), left_out = chosen_sessions(paths, "latest", 3600.0, None)
+    assert (latest.first_ns, len(left_out)) == (START_NS + 2 * DAY_NS, 2)
+
+
+def test_one_recording_named_twice_is_refused(tmp_path):
+    path = write(tmp_path, "x.gz", walk("XUSDT", 50))
+    with pytest.raises(PipelineError, match=r"XUSDT is in two sessions that overlap in time: .*x\.gz") as caught:
+        chosen_sessions([tmp_path, path], "all", 3600.0, None)
+    assert caught.value.fix == "name each recording once, and only one venue of a symbol"
+
+
+def test_two_symbols_recorded_at_once_in_two_paths_are_two_sessions(tmp_path):
+    paths = [write(tmp_path, f"{symbol}.gz", walk(symbol, 50)) for symbol in ("XUSDT", "YUSDT")]
+    chosen, _ = chosen_sessions(paths, "all", 3600.0, None)
+    assert [session.symbols for session in chosen] == [("XUSDT",), ("YUSDT",)]
+
+
+def test_ids_that_start_anew_in_another_session_are_no_duplicates(tmp_path):
+    write(tmp_path / "tape", "a.gz", walk("XUSDT", 300))
+    write(tmp_path / "tape", "b.gz", walk("XUSDT", 400, start_ns=START_NS + DAY_NS))
+    write(tmp_path / "tape", "c.gz", walk("YUSDT", 200, start_ns=START_NS + DAY_NS))
+    result = ingest(tmp_path, sessions="all")
+    clean = pl.read_parquet(tmp_path / "home" / "clean_ticks" / "XUSDT.parquet")
+    assert result.assets["clean_ticks"]["rejected"] == 0
+    assert clean.filter(kind=QUOTE)["session"].value_counts().sort("session").rows() == [(0, 300), (1, 400)]
+    assert pl.read_parquet(tmp_path / "home" / "clean_ticks" / "YUSDT.parquet")["session"].unique().to_list() == [1]
+    assert all(check.passed for check in result.checks)
+    assert result.assets["raw_ticks"]["frames_by_type"]["bookTicker"] == 900
+
+
+def test_a_bad_session_among_good_ones_is_named(tmp_path):
+    write(tmp_path / "tape", "a.gz", walk("XUSDT", 3_000))
+    write(tmp_path / "tape", "b.gz", torn_depth(walk("XUSDT", 200, start_ns=START_NS + DAY_NS)))
+    with pytest.raises(CryptoScalpError, match=r"depth_meets_expectations: XUSDT in session 1: .*column=linked"):
+        ingest(tmp_path, sessions="all")
+
+
+def test_a_split_in_an_earlier_session_ends_there_for_every_asset(tmp_path):
+    write(tmp_path / "tape", "a.gz", walk("XUSDT", 300))
+    write(tmp_path / "tape", "b.gz", walk("XUSDT", 400, start_ns=START_NS + DAY_NS))
+    wanted = settings(tmp_path, sessions="all", split_ns=START_NS + DAY_NS)
+    result = run_pipeline(wanted, None, only=[*INGEST, "recorded_gaps"])
+    assert result.assets["raw_ticks"]["symbols"] == {"XUSDT": 375}
+    assert "400" not in result.assets["raw_ticks"]["sessions"][0]
 
 
 def test_unreadable_frames_and_lines_are_kept_with_place_and_reason(tmp_path):
@@ -137,7 +191,7 @@ def test_clean_ticks_and_quarantine_add_up_to_everything_received(tmp_path):
     result = ingest(tmp_path)
     home = tmp_path / "home"
     clean, quarantine = (pl.read_parquet(home / name) for name in ("clean_ticks/XUSDT.parquet", "quarantine.parquet"))
-    assert dict(clean.schema) == CLEAN_SCHEMA
+    assert dict(clean.schema) == CLEAN_SCHEMA | {"session": pl.Int32}
     assert sorted(quarantine["reason"]) == ["bad_line", "crossed_quote", "duplicate_trade_id", "not_a_market_trade"]
     assert clean.height + 3 == pl.read_parquet(home / "raw_ticks" / "XUSDT.parquet").height
     assert result.assets["clean_ticks"]["rejected_by_reason"]["crossed_quote"] == 1

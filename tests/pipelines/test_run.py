@@ -1,5 +1,7 @@
 """A run leaves its record in Dagster and in our tables, in files and in Postgres, whether it succeeds or fails."""
 
+import os
+
 import dagster as dg
 import polars as pl
 import pytest
@@ -9,7 +11,7 @@ from infra.stores import postgres
 from market.errors import CryptoScalpError
 from pipelines import storage
 from pipelines.run import run_pipeline
-from pipelines.settings import PipelineSettings
+from pipelines.settings import PipelineError, PipelineSettings
 from tests.pipelines.tape_maker import walk, write
 
 
@@ -82,6 +84,15 @@ def test_an_unexpected_failure_names_its_asset_and_keeps_the_trace(place, monkey
     trace = place[0].home_path / "pipeline_failure.txt"
     assert str(trace) in caught.value.fix
     assert "in broken" in trace.read_text()
+
+
+def test_one_setting_names_several_tapes_and_a_name_that_exists_is_never_cut(tmp_path):
+    (tmp_path / f"a{os.pathsep}b").mkdir()
+    two = PipelineSettings(tape=f"{tmp_path}/x{os.pathsep}{tmp_path}/y")
+    assert two.tape_paths == (tmp_path / "x", tmp_path / "y")
+    assert PipelineSettings(tape=f"{tmp_path}/a{os.pathsep}b").tape_paths == (tmp_path / f"a{os.pathsep}b",)
+    with pytest.raises(PipelineError, match="names no path"):
+        _ = PipelineSettings(tape=os.pathsep).tape_paths
 
 
 def test_a_folder_without_dagster_yaml_is_refused(tmp_path, place):

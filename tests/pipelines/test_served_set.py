@@ -29,10 +29,10 @@ from pipelines.evaluate import logloss
 from pipelines.feature_frames import feature_rows, feature_table
 from pipelines.labels import nl_labels
 from pipelines.quality import split_clean
-from pipelines.ticks import latest_session, read_session
+from pipelines.ticks import chosen_sessions, read_session
 from tests.pipelines.model_data import train
 
-session, _ = latest_session(Path(sys.argv[1]), 3600.0, None)
+(session,), _ = chosen_sessions([Path(sys.argv[1])], "latest", 3600.0, None)
 parts = []
 for symbol, taken in sorted(read_session(session, None, 100_000).symbols.items()):
     table = feature_table(split_clean(taken.ticks.table())[0])
