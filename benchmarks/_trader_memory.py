@@ -4,7 +4,6 @@
 """
 
 import json
-import resource
 import sys
 
 import msgspec
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 import trader.service
+from benchmarks._machine import peak_mb
 from benchmarks._ticks import generate
 from features.bank import bank_kernel
 from features.compiled import Kernel
@@ -23,11 +23,6 @@ from trader.market_state import MarketState
 Event = Quote | Trade
 SERVICE = trader.service.__name__
 LEVELS_EVERY = 10
-
-
-def peak_mb() -> float:
-    """The most memory that was resident so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 class Symbol:

@@ -6,7 +6,6 @@ child processes, one a size, that take a long session partition by partition as 
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ import polars as pl
 
 from benchmarks import _pandas_peer
 from benchmarks._blocks import ROUNDS, in_turn, per_call, result
-from benchmarks._machine import machine
+from benchmarks._machine import machine, peak_mb
 from benchmarks._ticks import Ticks, generate
 from features.kernel import warm_up
 from features.schema import WARMUP_ROWS
@@ -85,8 +84,7 @@ def child(count: int) -> None:
         begin = time.process_time()
         ours(table)
         spent += time.process_time() - begin
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"ticks": count, "cpu_s": spent, "peak_mb": peak_mb}))
+    print(json.dumps({"ticks": count, "cpu_s": spent, "peak_mb": peak_mb()}))
 
 
 def growth_result(sizes: tuple[int, ...]) -> dict[str, Any]:

@@ -5,11 +5,10 @@ from typing import Final
 
 from features.compose import Compiled, jit, rebound
 from features.memory import bits_of, number_of, seen_as
-from features.parameters import PARAMETERS, TAUS
+from features.parameters import PARAMETERS
 from features.state import Record
 
 TINY: Final = 1e-200
-_TYPICAL: Final = TAUS.index(PARAMETERS.typical_ns)
 _MOST_TAUS: Final = 600.0
 """What is left after more than these is flushed to 0 wherever it is used."""
 _LOG2_E: Final = 1.0 / log(2.0)
@@ -61,7 +60,6 @@ def _keep_all(s: Record) -> None:
     for k in range(s.taus):  # a count read from memory keeps the loop a loop, which becomes vector code
         s.keep[k] = _left(dt_ns * s.keep_rate[k])
     s.usual_keep = s.keep[s.usual_at]
-    s.kept[_TYPICAL] = s.usual_keep
 
 
 def keep_picker(field: str, picks: tuple[int, ...]) -> Compiled:

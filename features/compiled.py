@@ -279,9 +279,13 @@ class Kernel:
 
     def updater(self, state: State) -> Callable[[int], bool]:
         """``update`` of one state by the address of an ``EVENT``, which decoders write to: the cheapest call."""
-        if not (state.dtype == self.dtype and state.flags.c_contiguous):
-            raise ValueError(f"a state of {state.dtype}, which is not this kernel's")
-        return builtin(self._update_at, "update_at", METH_O, state)
+        return builtin(self._update_at, "update_at", METH_O, self._mine(state))
+
+    def _mine(self, state: State) -> State:
+        """``state``, which compiled code will take by its address."""
+        if not (state.shape == (1,) and state.dtype == self.dtype):
+            raise ValueError(f"an array {state.shape}, which is no state of this kernel")
+        return state
 
     @cached_property
     def update_levels(self) -> Compiled:
@@ -328,7 +332,7 @@ class Kernel:
             raise ValueError(
                 f"{len(kinds)} kinds, {len(ts)} times, {len(values)} values, {books} books, {levels.shape}"
             )
-        state = self.init_state() if state is None else state
+        state = self.init_state() if state is None else self._mine(state)
         room = int((kinds == QUOTE).sum())
         shape = room, len(self.plan.features)
         rows, index = (np.empty(shape), np.empty(room, np.int64)) if out is None else out

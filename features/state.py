@@ -5,8 +5,6 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from features.parameters import TAUS
-
 State: TypeAlias = npt.NDArray[np.void]
 Record: TypeAlias = Any
 """The one element of a ``State``; compiled code reads its fields as attributes."""
@@ -37,10 +35,5 @@ def base_fields(taus: int) -> list[tuple[Any, ...]]:
     last = [f"last_{name}" for name in _QUOTE]
     fields += [(name, np.float64) for name in ("ref", "change", "step", *_QUOTE, *last, *_TRADE, *_OTHER, *_USUAL)]
     fields += [(name, np.float64, (taus,)) for name in ("keep", "keep_rate")]
-    fields += [
-        ("kept", np.float64, (len(TAUS),)),
-        ("usual_keep", np.float64),
-        ("usual_at", np.int64),
-        ("taus", np.int64),
-    ]
+    fields += [("usual_keep", np.float64), ("usual_at", np.int64), ("taus", np.int64)]
     return fields + [("depth", np.float64, (4, LEVELS))]

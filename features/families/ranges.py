@@ -12,6 +12,7 @@ from features.family import Family, Output, Window
 from features.state import Lanes, Record
 
 _SMOOTH: Final = 3
+_PART: Final = 1.0 / _SMOOTH
 
 # -- Bollinger ---------------------------------------------------------------------------------------------------------
 
@@ -26,17 +27,16 @@ def _close_bollinger(s: Record, length: int) -> None:
             mean += s.closes[length, back(s, length, bar)] / count
         for bar in range(1, count + 1):
             m2 += (s.closes[length, back(s, length, bar)] - mean) ** 2
-        s.closes_mean[length, k], s.closes_m2[length, k], s.closes_count[length, k] = mean, m2, float(count)
+        s.closes_mean[length, k], s.closes_m2[length, k] = mean, m2
+        s.closes_part[length, k], s.closes_share[length, k] = 1.0 / (count + 1.0), count / (count + 1.0)
 
 
 @jit
 def _step_deviation(s: Record, length: int, k: int) -> tuple[float, float]:
     """The running bar's distance from the mean, and the deviation, both with the running bar entered."""
-    before = s.closes_count[length, k]
-    count = before + 1.0
+    share = s.closes_share[length, k]
     step = s.bar_close[length] - s.closes_mean[length, k] if s.bars[length] > 0 else 0.0
-    deviation = sqrt((s.closes_m2[length, k] + step * step * (before / count)) / count)
-    return step * (before / count), deviation
+    return step * share, sqrt((s.closes_m2[length, k] + step * step * share) * s.closes_part[length, k])
 
 
 @jit
@@ -63,7 +63,7 @@ BOLLINGER: Final = Family(
     axis="bars",
     windows=(10, 20, 30, 40, 60, 100),
     look_back=lambda window: window - 1,
-    fields=bar_fields_of("bollinger_bars", "closes_mean", "closes_m2", "closes_count"),
+    fields=bar_fields_of("bollinger_bars", "closes_mean", "closes_m2", "closes_part", "closes_share"),
     start=start_windows("bollinger_bars"),
     hooks={"close": _close_bollinger},
     outputs=(
@@ -115,8 +115,8 @@ def _stochastic(s: Record, length: int, k: int, seen: int) -> tuple[float, float
     raw = 50.0
     if seen > 0:
         raw = 100.0 * _position(s, length, s.stochastic_high[length, k], s.stochastic_low[length, k])
-    slow = (raw + s.raw_k[length, k, 0] + s.raw_k[length, k, 1]) / _SMOOTH
-    return raw, slow, (slow + s.slow_k[length, k, 0] + s.slow_k[length, k, 1]) / _SMOOTH
+    slow = (raw + s.raw_k[length, k, 0] + s.raw_k[length, k, 1]) * _PART
+    return raw, slow, (slow + s.slow_k[length, k, 0] + s.slow_k[length, k, 1]) * _PART
 
 
 @jit

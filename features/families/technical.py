@@ -110,9 +110,10 @@ def _emas(s: Record, length: int, k: int, seen: int) -> tuple[float, float, floa
     close = s.bar_close[length]
     if seen == 0:
         return close, close, 0.0
-    fast = ema(s.ema_fast[length, k], close, s.macd_fast[k])
-    slow = ema(s.ema_slow[length, k], close, s.macd_slow[k])
-    return fast, slow, ema(s.signal[length, k], fast - slow, s.macd_signal[k])
+    fast, slow, signal = s.ema_fast[length, k], s.ema_slow[length, k], s.signal[length, k]
+    fast += (close - fast) * s.macd_fast[k]
+    slow += (close - slow) * s.macd_slow[k]
+    return fast, slow, signal + (fast - slow - signal) * s.macd_signal[k]
 
 
 @jit
@@ -141,7 +142,8 @@ def _write_signal(s: Record, out: Lanes) -> None:
 
 
 def _start_macd(state: Any, windows: tuple[Window, ...]) -> None:
-    state["macd_fast"], state["macd_slow"], state["macd_signal"] = np.array(windows, float).T
+    """What the newest value weighs: a division per quote and window would cost more than all the rest."""
+    state["macd_fast"], state["macd_slow"], state["macd_signal"] = 2.0 / (np.array(windows, float).T + 1.0)
 
 
 def _macd_fields(lengths: int, count: int) -> list[tuple[Any, ...]]:

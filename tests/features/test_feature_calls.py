@@ -38,7 +38,7 @@ def test_an_updater_keeps_its_state_alive():
 
 
 def test_an_updater_refuses_the_state_of_another_kernel():
-    with pytest.raises(ValueError, match="not this kernel's"):
+    with pytest.raises(ValueError, match="no state of this kernel"):
         SERVED.updater(kernel_of(["imbalance"]).init_state())
 
 
