@@ -73,7 +73,8 @@ def compare(
         learned, judged = samples.part(fold.train), samples.part(fold.test)
         selected = np.array(select(learned), np.intp)
         blocks = time_blocks(judged.ts_ns, JUDGE_BLOCKS)
-        sets = (np.array(served, np.intp), selected)
+        # trees draw columns by their place: the same set must be the same model
+        sets = (np.sort(np.array(served, np.intp)), np.sort(selected))
         for name, fit in MODELS.items():
             loss = [_loss(fit, learned, judged, columns, seed) for columns in sets]
             found[name].append((*loss, _share_loss(learned, judged), block_means(loss[1] - loss[0], blocks)))

@@ -23,7 +23,10 @@ _PARTNERS: Final = {(f.family, f.output, f.window, f.length_ns): column for colu
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """``columns`` of the bank that were chosen, in its order, and why each is in or out, by column."""
+    """``columns`` of the bank that were chosen, and why each is in or out, by column.
+
+    Those served now keep their order, so that the same set is the same schema; newcomers follow in the bank's.
+    """
 
     columns: tuple[int, ...]
     why: dict[int, str]
@@ -70,7 +73,8 @@ def choose(ranking: Ranking, pinned: Sequence[str], served: Sequence[str], count
             refused.setdefault(column, f"{reason}, with {count} chosen before it")
         else:
             _enter(why, column, reason)
-    return Choice(tuple(sorted(why)), _others(ranking) | refused | why)
+    staying = [BANK_INDEX[name] for name in served if BANK_INDEX[name] in why]
+    return Choice((*staying, *sorted(set(why) - set(staying))), _others(ranking) | refused | why)
 
 
 def _claims(ranking: Ranking, served: Sequence[int]) -> Iterator[tuple[int, str]]:

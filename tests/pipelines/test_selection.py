@@ -169,6 +169,17 @@ def test_a_newcomer_takes_no_place_from_a_served_one_that_says_the_same():
     assert choice.why[BANK_INDEX["flow_250ms"]] == "place 1, but flow_100ms of its cluster is chosen"
 
 
+def test_a_set_without_newcomers_is_the_same_schema():
+    choice = choose(ranking_of(("return_5s_bps", 1.0, -0.1)), SERVED.pinned, NAMES, len(NAMES))
+    assert choice.names == NAMES
+    assert schema_id_of(choice.names) == SCHEMA_ID
+
+
+def test_the_same_set_in_another_order_is_no_better_and_no_worse(samples):
+    for trial in compare(samples, [SIGNAL, WEAK, NOISE], lambda _: [NOISE, SIGNAL, WEAK], 10 * SECOND, 7):
+        assert trial.difference == Estimate(0.0, 0.0, 0.0)
+
+
 def test_mirror_partners_come_in_together_or_not_at_all():
     ranking = ranking_of(("bid_size", 1.0, 0.2), ("return_5s_bps", 1.0, 0.1))
     assert choose(ranking, [], [], 2).names == ("bid_size", "ask_size")
