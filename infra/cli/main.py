@@ -20,6 +20,7 @@ COMMANDS = {
     "tape": "Look at recorded market data.",
     "history": "Bring past market data in, and see what is there.",
     "features": "Look at the bank of features, and choose the few that are served.",
+    "check": "Find out whether anything that models learn from knows the future.",
     "capture": "Record what an exchange's sockets say to a tape.",
     "simulate": "Run a simulated exchange on a tape.",
     "train": "Turn a tape into a validated, published model.",
