@@ -63,6 +63,12 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     look_back: Callable[[Window], int] = lambda _: 0
     hooks: dict[str, Compiled] = {}
 
+    @property
+    def events(self) -> frozenset[str]:
+        """Kinds of events beyond quotes and trades that the outputs are made of."""
+        rare = frozenset(self.hooks) - {"time", "quote", "trade", "close"}
+        return rare | {"reference"} if self.group == "cross_asset" else rare
+
 
 class Feature(msgspec.Struct, frozen=True, kw_only=True):
     """One column: an output of a family at one window (and bar length, ns; 0 where there are no bars)."""

@@ -22,7 +22,26 @@ from features.served import SERVED
 KERNEL_VERSION: Final = 2
 """Raised by hand whenever the kernel computes something else under the same names and parameters."""
 
+
+def require_fed(features: Sequence[Feature]) -> None:
+    """Refuse what the served kernel would never hear of: tables and trader feed it quotes and trades.
+
+    Raises
+    ------
+    FeatureError
+        Naming the first such feature and the events it is made of.
+    """
+    events = {family.name: family.events for family in FAMILIES}
+    for feature in features:
+        if events[feature.family]:
+            raise FeatureError(
+                f"{feature.name} is made of {' and '.join(sorted(events[feature.family]))}, which the row is not fed",
+                "serve features of quotes and trades: `cryptoscalp features list` shows their groups",
+            )
+
+
 FEATURES: Final = select(features_of(FAMILIES), SERVED.features)
+require_fed(FEATURES)
 
 WINDOW: Final = SERVED.window
 """Rows a sequence model sees: the current one and the decision points before it."""

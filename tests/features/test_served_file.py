@@ -139,6 +139,12 @@ BAD = {
     ),
     "no window": ('features = ["imbalance"]\nwindow = 0', "window 0 is below 1", "correct window"),
     "half of a mirror pair": ('features = ["bid_size"]', "swaps places with ask_size", "serve both"),
+    "events nobody feeds": (
+        'features = ["imbalance", "depth_imbalance_5l"]',
+        "depth_imbalance_5l is made of levels, which the row is not fed",
+        "quotes and trades",
+    ),
+    "reference at bar closes": ('features = ["reference_correlation_10x100ms"]', "made of reference", "quotes and trades"),
     "no TOML": ("features = [", "served.toml", "write it like"),
 }
 
