@@ -144,7 +144,11 @@ BAD = {
         "depth_imbalance_5l is made of levels, which the row is not fed",
         "quotes and trades",
     ),
-    "reference at bar closes": ('features = ["reference_correlation_10x100ms"]', "made of reference", "quotes and trades"),
+    "a reference at bar closes": (
+        'features = ["reference_correlation_10x100ms"]',
+        "made of reference",
+        "quotes and trades",
+    ),
     "no TOML": ("features = [", "served.toml", "write it like"),
 }
 
