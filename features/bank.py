@@ -33,3 +33,13 @@ def kernel_of(names: Sequence[str]) -> Kernel:
 def bank_kernel() -> Kernel:
     """The kernel of the whole bank; its row is ``BANK`` in order."""
     return Kernel(Plan(BANK, FAMILIES))
+
+
+def unfed() -> dict[str, str]:
+    """Features that cannot be served yet, by name, and why: what they are made of besides quotes and trades."""
+    events = {family.name: family.events for family in FAMILIES}
+    return {
+        feature.name: f"made of {' and '.join(sorted(events[feature.family]))}, which the served row is not fed"
+        for feature in BANK
+        if events[feature.family]
+    }

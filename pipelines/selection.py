@@ -7,7 +7,7 @@ chosen often are shuffled in the held-out part of every purged walk-forward fold
 their importance (Breiman 2001).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -227,14 +227,21 @@ def _costs(
     return costs
 
 
-def rank(samples: Samples, count: int, embargo_ns: int, seed: int, progress: Progress = lambda _: None) -> Ranking:
+def rank(
+    samples: Samples,
+    count: int,
+    embargo_ns: int,
+    seed: int,
+    progress: Progress = lambda _: None,
+    barred: Mapping[int, str] | None = None,
+) -> Ranking:
     """Every usable medoid, best first: by the mean of its places by selection probability and by importance in terms of
     the reach of its interval.
 
     ``count`` is how many will be chosen; four times as many may be selected in each half, and ``SHUFFLED`` times as
-    many are shuffled.
+    many are shuffled. ``barred`` columns are no candidates, for the reasons given.
     """
-    left_out = unusable(samples)
+    left_out = unusable(samples) | dict(barred or {})
     candidates = np.array([c for c in range(samples.rows.shape[1]) if c not in left_out], np.intp)
     clusters = cluster(samples.rows, candidates)
     probability = stability(samples, clusters.medoids, 2 * count, seed, lambda share: progress(0.8 * share))

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from features.bank import BANK_INDEX, BANK_NAMES
+from features.bank import BANK_INDEX, BANK_NAMES, unfed
 from features.plan import FeatureError
 from features.schema import COUNT, NAMES
 from features.served import SERVED
@@ -29,6 +29,7 @@ from pipelines.told import tell
 
 SELECTION: Final = ("selection", "selection.json")
 RANKING: Final = ("selection", "ranking.parquet")
+NOT_FED = {BANK_INDEX[name]: why for name, why in unfed().items()}
 
 
 @dg.asset(
@@ -124,12 +125,12 @@ def read_samples(workspace: Workspace) -> Samples:
 def feature_selection(workspace: Workspace) -> dg.MaterializeResult[None]:
     settings, samples = workspace.settings, read_samples(workspace)
     count, seed, embargo_ns = settings.selection_count, settings.seed, round(settings.selection_embargo_s * 1e9)
-    ranking = rank(samples, count, embargo_ns, seed, tell("ranking the bank"))
+    ranking = rank(samples, count, embargo_ns, seed, tell("ranking the bank"), NOT_FED)
     choice = choose(ranking, SERVED.pinned, NAMES, count)
     served = [BANK_INDEX[name] for name in NAMES]
 
     def selected(learned: Samples) -> tuple[int, ...]:
-        return choose(rank(learned, count, embargo_ns, seed), SERVED.pinned, NAMES, count).columns
+        return choose(rank(learned, count, embargo_ns, seed, barred=NOT_FED), SERVED.pinned, NAMES, count).columns
 
     trials = compare(samples, served, selected, embargo_ns, seed, tell("comparing with the served set"))
     found = described(ranking, choice, trials, NAMES, bank_id=BANK_ID, samples=len(samples.y), seed=seed)
