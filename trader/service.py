@@ -18,7 +18,7 @@ from features.online import OnlineRow
 from features.schema import SCHEMA_ID
 from market import book_kernel
 from trader.anomaly import read_anomaly
-from trader.bundle import MODEL_FILE, Manifest, latest_version, load_manifest
+from trader.bundle import MODEL_FILE, Manifest, load_manifest
 from trader.clock import Clock
 from trader.config import TraderConfig
 from trader.errors import ConnectionRefused, ModeRefused
@@ -30,6 +30,7 @@ from trader.online_store import OnlineStore
 from trader.outcomes import OutcomeParams
 from trader.records import AccountSnapshot, HeldPosition, OpenOrder, Start
 from trader.scorer import LocalScorer, TritonLane, TritonScorer
+from trader.serving import serving_version
 from trader.venues import Addresses, Keys, Venue, make_venue
 from trader.watchdog import Guardian, WatchdogSettings
 
@@ -89,7 +90,7 @@ async def trade_paper(settings: ServiceSettings, config: TraderConfig) -> Summar
     clock = Clock()
     kernel.warm_up()
     book_kernel.warm_up()
-    version = latest_version(settings.repository, settings.model)
+    version = serving_version(settings.repository, settings.model)
     folder = settings.repository / settings.model / str(version)
     manifest = load_manifest(folder, SCHEMA_ID)
     local = LocalScorer(folder / MODEL_FILE, settings.model, version)

@@ -27,8 +27,9 @@ from market.tape import Session, sessions
 from pipelines.resources import replacing
 from pipelines.run import PipelineResult, run_pipeline
 from pipelines.settings import PipelineSettings
-from trader.bundle import Manifest, latest_version, load_manifest
+from trader.bundle import Manifest, load_manifest
 from trader.journal import Run
+from trader.serving import serving_version
 
 UNSEEN_SHARE: Final = 0.25
 SHORTEST_S: Final = 60.0
@@ -140,7 +141,7 @@ def _pipeline_settings(settings: DemoSettings, source: Input, dsn: str, redis_ur
 
 
 def _published(settings: DemoSettings) -> Manifest:
-    version = latest_version(settings.repository, MODEL)
+    version = serving_version(settings.repository, MODEL)
     return load_manifest(settings.repository / MODEL / str(version), SCHEMA_ID)
 
 

@@ -25,7 +25,7 @@ COMMANDS = {
     "simulate": "Run a simulated exchange on a tape.",
     "train": "Turn a tape into a validated, published model.",
     "evaluate": "Judge a published model on tapes it never saw.",
-    "models": "List the published models.",
+    "models": "Look at the published models, and choose which version serves.",
     "serve": "Run Triton on the model repository until Ctrl-C.",
     "trade": "Run the trader on paper.",
     "watchdog": "Cancel a silent trader's orders from a process of its own.",

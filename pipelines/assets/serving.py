@@ -28,9 +28,10 @@ from pipelines.gate import judge
 from pipelines.manifest import Candidate, build_manifests, int8_name
 from pipelines.publish import publish
 from pipelines.quantize import calibration_rows, describe_calibration, quantize
+from pipelines.registry import published
 from pipelines.resources import Workspace
 from pipelines.settings import PipelineError
-from trader.bundle import CLASSES, Gate, Manifest, sha256_file
+from trader.bundle import CLASSES, Gate, Manifest, read_manifest, sha256_file
 
 FP32: Final = (MODELS, "fp32.onnx")
 INT8: Final = (MODELS, "int8.onnx")
@@ -241,6 +242,7 @@ def published_bundle(context: dg.AssetExecutionContext, workspace: Workspace) ->
         publish(settings.model_repository_path, int8, workspace.path(*INT8).read_bytes(), beside)
     folder = publish(settings.model_repository_path, fp32, workspace.path(*FP32).read_bytes(), beside)
     version = int(folder.name)
+    published(settings.model_repository_path, read_manifest(folder))
     _record(workspace, fp32, candidate, version, context.run.run_id)
     registry = workspace.path("feature_store", "registry.db")
     service = (

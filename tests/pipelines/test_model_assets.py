@@ -13,6 +13,7 @@ from pipelines.run import run_pipeline
 from pipelines.settings import PipelineError, PipelineSettings
 from tests.pipelines.model_data import make_dataset
 from trader.bundle import latest_version, load_manifest, sha256_file, version_dir, versions
+from trader.serving import read_serving
 
 TRAINING = ("logistic_regression", "random_forest", "xgboost_classifier", "lstm", "ensemble")
 SERVING = ("onnx_models", "drift_report", "promotion_gate", "published_bundle")
@@ -44,6 +45,7 @@ def test_a_candidate_that_learned_something_is_published_in_both_precisions(firs
     assert (said["published"], said["promoted"], said["version"]) == (True, True, 1)
     manifest = published(settings)
     assert manifest.gate.promoted
+    assert read_serving(settings.model_repository_path, manifest.name).version == 1
     assert manifest.metrics.logloss < manifest.metrics.baseline_logloss
     sibling = load_manifest(version_dir(settings.model_repository_path, manifest.int8.name, 1))
     assert sibling.sha256["model.onnx"] == manifest.int8.sha256 != manifest.sha256["model.onnx"]
