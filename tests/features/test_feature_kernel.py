@@ -49,7 +49,7 @@ def test_updater_takes_events_from_memory_bit_for_bit():
 
 
 def test_updater_of_another_kernels_state_is_refused():
-    with pytest.raises(ValueError, match="not this kernel's"):
+    with pytest.raises(ValueError, match="no state of this kernel"):
         SERVED.updater(kernel_of(["imbalance"]).init_state())
 
 
