@@ -58,12 +58,11 @@ def promote(repository: Path, name: str, version: int, reason: str, schema_id: s
         When it is not whole, or of another schema.
     """
     manifest = _fit(repository, name, version, schema_id)
-    before = _history(repository, name)
-    return _choose(repository, manifest, reason, tuple(v for v in before if v != version))
+    return _choose(repository, manifest, reason, _history(repository, name, version))
 
 
 def rollback(repository: Path, name: str, reason: str, schema_id: str | None = None) -> Serving:
-    """Go back to the latest version that served before and still may; without a history, the newest older promoted one.
+    """Go back to the latest version that served before and still may; where none is left, the newest older one.
 
     Raises
     ------
@@ -73,16 +72,17 @@ def rollback(repository: Path, name: str, reason: str, schema_id: str | None = N
         When the present choice cannot be read.
     """
     current, serving = serving_version(repository, name), read_serving(repository, name)
-    older = tuple(v for v in versions(repository, name) if v < current)
-    before = serving.previous if serving is not None and serving.previous else older
+    before = () if serving is None else serving.previous
+    served = [(before[at], before[:at]) for at in reversed(range(len(before)))]
+    older = [(version, ()) for version in reversed(versions(repository, name)) if version < current]
     passed_over = ""
-    for at in reversed(range(len(before))):
+    for version, previous in [*served, *older]:
         try:
-            manifest = _fit(repository, name, before[at], schema_id)
+            manifest = _fit(repository, name, version, schema_id)
         except (BundleError, PipelineError) as error:
             passed_over = passed_over or f" ({error.message})"
             continue
-        return _choose(repository, manifest, reason, before[:at])
+        return _choose(repository, manifest, reason, previous)
     raise PipelineError(
         f"{name}: no version that may serve did so before {current}{passed_over}",
         "see what there is: cryptoscalp models list; or train a version that passes",
@@ -108,13 +108,15 @@ def _fit(repository: Path, name: str, version: int, schema_id: str | None) -> Ma
     return manifest
 
 
-def _history(repository: Path, name: str) -> tuple[int, ...]:
-    """Versions that served so far, the present one last; a choice that cannot be read or followed has none."""
+def _history(repository: Path, name: str, version: int) -> tuple[int, ...]:
+    """Versions that served before ``version``, the latest last; none where the choice so far cannot be read."""
     try:
         serving = read_serving(repository, name)
     except BundleError:
         return ()
-    return () if serving is None else (*serving.previous, serving.version)
+    if serving is None:
+        return tuple(v for v in versions(repository, name) if v != version)[-1:]
+    return tuple(v for v in (*serving.previous, serving.version) if v != version)
 
 
 def _choose(repository: Path, manifest: Manifest, reason: str, previous: tuple[int, ...]) -> Serving:

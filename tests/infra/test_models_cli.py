@@ -37,7 +37,7 @@ def serving(models):
 def test_promote_and_rollback_change_what_serves(models):
     assert serving(models) == [3]
     assert f"{NAME}@1 serves" in models(0, "promote", f"{NAME}@1").out
-    assert json.loads(models(0, "promote", f"{NAME}@2", "--reason", "livelier", "--json").out)["previous"] == [1]
+    assert json.loads(models(0, "promote", f"{NAME}@2", "--reason", "livelier", "--json").out)["previous"] == [3, 1]
     assert serving(models) == [2]
     assert f"{NAME}@1 serves (rolled back by hand)" in models(0, "rollback", NAME).out
     assert serving(models) == [1]

@@ -46,12 +46,20 @@ def test_after_rollback_a_start_serves_the_former_version(repository):
 
 
 def test_rollback_goes_back_step_by_step_and_then_to_older_promoted_versions(repository):
-    choose(repository, 4, 1, 5)
+    choose(repository, 4, 1, 2)
     assert [back(repository), back(repository)] == [1, 4]
-    assert [back(repository), back(repository)] == [2, 1]
+    assert back(repository) == 5  # the newest, which served before the first choice
+    serving_path(repository, NAME).unlink()
+    assert [back(repository), back(repository), back(repository)] == [4, 2, 1]
     with pytest.raises(PipelineError, match="no version that may serve did so before 1"):
         back(repository)
     assert serving_version(repository, NAME) == 1
+
+
+def test_what_served_before_the_first_choice_is_remembered(repository):
+    choose(repository, 1)
+    assert read_serving(repository, NAME).previous == (5,)
+    assert back(repository) == 5
 
 
 def test_rollback_without_a_choice_passes_over_what_was_refused_or_altered(repository):
@@ -123,7 +131,7 @@ def test_the_choice_is_read_as_it_was_written(repository):
     made = promote(repository, NAME, 2, "because", SCHEMA)
     assert read_serving(repository, NAME) == made
     assert msgspec.json.decode(serving_path(repository, NAME).read_bytes()) == {
-        "version": 2, "since_ns": made.since_ns, "reason": "because", "previous": []
+        "version": 2, "since_ns": made.since_ns, "reason": "because", "previous": [5]
     }  # fmt: skip
     assert isinstance(made, Serving)
 
