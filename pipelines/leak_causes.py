@@ -15,6 +15,7 @@ import numpy.typing as npt
 from features.leak import Compute, Leak
 
 PROBED: Final = 1_200
+_FEWEST: Final = 32  # what many functions need before they give anything
 _LONGEST_SHIFT: Final = 256
 _WHOLE_FILE_SHARE: Final = 0.5
 _STEADY: Final = 0.01
@@ -82,7 +83,7 @@ def split_rows(result: Any) -> tuple[Rows, Ints]:
 def _trace(compute: Compute, parts: Sequence[Rows], size: int, column: int) -> Trace:
     rows, known = split_rows(compute(*parts))
     values, settled = rows[:, column], np.zeros(len(rows), np.int64)
-    first, changed, worst = max(1, size - PROBED), 0.0, values[:0]
+    first, changed, worst = max(min(_FEWEST, size // 2), size - PROBED, 1), 0.0, values[:0]
     for events in range(first, size):
         cut_rows, cut_known = split_rows(compute(*(part[:events] for part in parts)))
         now, at = cut_rows[cut_known < events], np.flatnonzero(known < events)
