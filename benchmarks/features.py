@@ -21,7 +21,8 @@ from benchmarks._blocks import BLOCK, ROUNDS, WARM_UP, in_turn, per_call, result
 from benchmarks._machine import machine
 from benchmarks._ticks import Call, Ticks, generate
 from features.bank import bank_kernel
-from features.compiled import EVENT, Kernel
+from features.body import EVENT
+from features.compiled import Kernel
 from features.kernel import SERVED
 from features.schema import COUNT, WARMUP_ROWS
 

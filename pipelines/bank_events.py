@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from features.compiled import BOOK_LEVELS, INTEREST, LIQUIDATION, MARK, REFERENCE
+from features.body import BOOK_LEVELS, INTEREST, LIQUIDATION, MARK, REFERENCE
 from features.kernel import encode
 from features.parameters import PARAMETERS, SECOND_NS
 from features.state import LEVELS

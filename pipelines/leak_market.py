@@ -8,7 +8,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from features.compiled import BOOK_LEVELS, Kernel
+from features.body import BOOK_LEVELS
+from features.compiled import Kernel
 from features.kernel import SERVED
 from features.schema import SCHEMA_ID, WINDOW
 from features.state import LEVELS

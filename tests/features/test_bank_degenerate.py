@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.bank import BANK, BANK_INDEX, BANK_NAMES, bank_kernel
-from features.compiled import BOOK_LEVELS, INTEREST, LIQUIDATION, MARK, REFERENCE
+from features.body import BOOK_LEVELS, INTEREST, LIQUIDATION, MARK, REFERENCE
 from features.schema import WARMUP_ROWS
 from features.state import LEVELS
 from market.events import QUOTE, TRADE

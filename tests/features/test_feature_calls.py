@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from features.bank import kernel_of
-from features.compiled import EVENT
+from features.body import EVENT
 from features.kernel import SERVED, address_of, init_state
 from market.events import QUOTE, TRADE
 from tests.features.streams import START_NS, market, pick

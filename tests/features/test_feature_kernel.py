@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from features.bank import kernel_of
-from features.compiled import EVENT, INTEREST, LIQUIDATION, MARK, REFERENCE
+from features.body import EVENT, INTEREST, LIQUIDATION, MARK, REFERENCE
 from features.kernel import SERVED, address_of, clock_ns, encode, init_state, row_of, update, warm_up
 from features.schema import COUNT, FEATURES, INDEX, WARMUP_ROWS
 from market.events import QUOTE, TRADE, Quote, Trade

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from features.bank import BANK, BANK_INDEX, bank_kernel
-from features.compiled import BOOK_LEVELS, INTEREST, LIQUIDATION, MARK, REFERENCE
+from features.body import BOOK_LEVELS, INTEREST, LIQUIDATION, MARK, REFERENCE
 from features.kernel import SERVED, encode
 from features.schema import WARMUP_ROWS
 from features.state import LEVELS

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from features.bank import BANK_NAMES, bank_kernel
-from features.compiled import BOOK_LEVELS
+from features.body import BOOK_LEVELS
 from features.kernel import SERVED
 from features.leak import ROWS, find_leaks
 from features.schema import NAMES

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.bank import kernel_of
-from features.compiled import BOOK_LEVELS, INTEREST, LIQUIDATION, MARK, REFERENCE
+from features.body import BOOK_LEVELS, INTEREST, LIQUIDATION, MARK, REFERENCE
 from market.book import Book
 from market.codecs import decode_all
 from market.events import QUOTE, TRADE, Depth, Liquidation, Mark, OpenInterest, Quote, Trade

@@ -8,7 +8,7 @@ say how many events of a kind came at or before it (``history.upto(history.trade
 import numpy as np
 import pandas as pd
 
-from features.compiled import BOOK_LEVELS, INTEREST, LIQUIDATION, MARK, REFERENCE
+from features.body import BOOK_LEVELS, INTEREST, LIQUIDATION, MARK, REFERENCE
 from features.parameters import PARAMETERS as P
 from market.events import QUOTE, TRADE
 
