@@ -44,7 +44,7 @@ def update(address: int, kind: int, ts_ns: int, a: float, b: float, c: float, d:
     address
         ``address_of`` a state of ``init_state``, of this symbol; changed in place.
     kind, ts_ns
-        ``market.events.QUOTE`` or ``TRADE`` (more in ``features.compiled``), and the event clock in ns UTC (made
+        ``market.events.QUOTE`` or ``TRADE`` (more in ``features.body``), and the event clock in ns UTC (made
         monotone here).
     a, b, c, d
         Quote: bid_px, bid_qty, ask_px, ask_qty. Trade: px, qty, the taker's side (+1 or -1), 0.
