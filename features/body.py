@@ -10,7 +10,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from features.calls import as_bool, as_integer, as_number, bad_argument, is_error_set
+from features.calls import as_integer, as_number, bad_argument, is_error_set
 from features.clock import move_clock, usable
 from features.compose import Compiled, jit
 from features.events import (
@@ -26,6 +26,7 @@ from features.memory import float_at, word_at
 from features.parameters import PARAMETERS
 from features.state import Record, Row
 from market.events import QUOTE, TRADE
+from market.native import as_bool
 
 MARK: Final = 2
 REFERENCE: Final = 3

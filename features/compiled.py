@@ -32,7 +32,6 @@ from features.body import (
     write_all_body,
     write_slot_body,
 )
-from features.calls import METH_FASTCALL, METH_O, builtin
 from features.clock import keep_picker
 from features.compose import Compiled, bar_chain, chain, fingerprint, jit, rebound
 from features.family import Family
@@ -40,6 +39,7 @@ from features.memory import INTRINSICS, record_at, row_writer, seen_as
 from features.plan import Plan, Slot
 from features.state import LEVELS, Row, State
 from market.events import QUOTE
+from market.native import METH_FASTCALL, builtin
 
 
 class Kernel:
@@ -68,7 +68,7 @@ class Kernel:
     def update(self) -> Compiled:
         """``update(address, kind, ts_ns, a, b, c, d) -> bool``: see ``features.kernel.update``."""
         named = self._named(update_body, at=self._at, take=self._take)
-        return builtin(nb.cfunc(UPDATE, cache=True)(named), "update", METH_FASTCALL)
+        return builtin(nb.cfunc(UPDATE, cache=True)(named), None, "update", METH_FASTCALL)
 
     @cached_property
     def _update_at(self) -> Compiled:
@@ -76,7 +76,7 @@ class Kernel:
 
     def updater(self, state: State) -> Callable[[int], bool]:
         """``update`` of one state by the address of an ``EVENT``, which decoders write to: the cheapest call."""
-        return builtin(self._update_at, "update_at", METH_O, self._mine(state))
+        return builtin(self._update_at, self._mine(state), "update_at")
 
     def _mine(self, state: State) -> State:
         """``state``, which compiled code will take by its address."""

@@ -1,7 +1,7 @@
 """Compiled code that reads bytes by address, and compiled functions that a Python call reaches as cheaply as ``len``.
 
 A call through numba's dispatcher takes longer than a frame takes to decode. ``builtin`` therefore makes a compiled
-callback a CPython function of one argument (METH_O), which the interpreter calls without unboxing anything.
+callback a CPython function (METH_O, METH_FASTCALL), which the interpreter calls without unboxing anything.
 What reads by address checks its bounds itself, before it reads.
 """
 
@@ -18,7 +18,8 @@ from numba.extending import intrinsic
 
 Function = Callable[..., Any]
 
-METH_O: Final = 8
+METH_O: Final = 0x8
+METH_FASTCALL: Final = 0x80
 _WORD: Final = ir.IntType(64)
 _BYTE: Final = ir.IntType(8)
 WINDOW: Final = 16
@@ -127,19 +128,23 @@ _new.restype, _new.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_obje
 _methods: Final[dict[int, tuple[_Method, Any]]] = {}
 
 
-def builtin(callback: Any, bound: object) -> Callable[[bytes], bool]:
-    """A function of one argument that runs ``callback(id of bound, id of the argument)``.
+def builtin(callback: Any, bound: object, name: str, flags: int = METH_O) -> Function:
+    """A Python function of positional arguments that runs ``callback``, whose numbers are addresses of objects.
 
     Parameters
     ----------
     callback
-        ``numba.cfunc`` of (int64, int64) -> int64, which gives a new reference, or 0 after it let CPython set an error.
+        ``numba.cfunc`` that gives a new reference, or 0 after an error was set. It is given ``bound`` and, with
+        ``METH_O``, the one argument; with ``METH_FASTCALL``, the vector of arguments and their count.
     bound
         What the function belongs to; it keeps this alive.
+    name
+        What errors and ``repr`` call it.
+    flags
+        How CPython calls it.
     """
     if callback.address not in _methods:
-        name = callback.__name__.encode()
-        _methods[callback.address] = _Method(name, callback.address, METH_O, b""), callback
+        _methods[callback.address] = _Method(name.encode(), callback.address, flags, b""), callback
     method, _ = _methods[callback.address]
-    function: Callable[[bytes], bool] = _new(ctypes.addressof(method), bound, None)
+    function: Function = _new(ctypes.addressof(method), bound, None)
     return function

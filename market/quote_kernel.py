@@ -137,7 +137,7 @@ def quote_parser(plan: bytearray) -> Callable[[bytes], bool]:
 
     TypeError for anything but bytes.
     """
-    return builtin(_callback(), plan)
+    return builtin(_callback(), plan, "decode_quote")
 
 
 def plan_of(symbol: str, is_stamped: bool) -> bytearray:
