@@ -32,6 +32,7 @@ def mirrored_rows(rows):
     return rows[:, mirror_order(BANK)] * signs + [feature.mirror_sum for feature in BANK]
 
 
+@pytest.mark.slow
 def test_bank_folds_to_what_update_gives_event_by_event():
     stream = full_market(70, 12_000)
     rows, index = run(bank_kernel(), stream)

@@ -17,6 +17,7 @@ from market.simulator.generator import generate
 from market.simulator.hub import text_frame
 from market.tape import find_tapes, merge
 from market.tape_stats import tape_stats
+from tests.venues import slow_but
 from trader.feed import FeedSettings
 from trader.feeds.link import LinkSettings
 from trader.recording import CaptureSettings, record
@@ -132,7 +133,7 @@ def test_lost_frames_and_cut_sockets_are_told_and_mended(tape, tmp_path):
     assert sorted(report["books_standing"]) == ["BTCUSDT", "ETHUSDT"]
 
 
-@pytest.mark.parametrize("venue", list(SYMBOLS))
+@pytest.mark.parametrize("venue", slow_but("bybit", SYMBOLS))
 def test_two_lines_record_what_either_of_them_misses(venue, tape, tmp_path):
     out, log = tmp_path / "out", tmp_path / "log"
     options = ("--seconds", "9", "--lines", "2")
@@ -188,7 +189,7 @@ def test_a_recording_that_cannot_start_says_so_in_one_sentence(options, says, ta
     assert says in said and "fix:" in said and "Traceback" not in said
 
 
-@pytest.mark.parametrize("venue", list(SYMBOLS))
+@pytest.mark.parametrize("venue", slow_but("okx", SYMBOLS))
 async def test_planned_reconnects_under_load_leave_no_trace_on_the_tape(venue, tape, tmp_path):
     link = LinkSettings(lifetime_s=0.4, overlap_s=0.2, overlap_max_s=2.0, tail_s=0.2)
     with exchange(venue, tape, tmp_path) as at:

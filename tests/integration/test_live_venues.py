@@ -17,6 +17,7 @@ from market.tape_stats import tape_stats
 from pipelines.run_summary import replay_run
 from tests.integration.bundles import publish_small
 from tests.integration.test_live_paper import call, wait_end
+from tests.venues import slow_but
 from trader.journal import JournalReader, Run
 from trader.records import Control
 
@@ -55,7 +56,7 @@ def test_a_run_on_each_venue_ends_flat_agrees_with_it_and_replays(venue, tmp_pat
     assert observed.engine.books.ledger.balance == Decimal(truth["wallet"])
 
 
-@pytest.mark.parametrize("venue", list(LINES))
+@pytest.mark.parametrize("venue", slow_but("binanceusdm", LINES))
 def test_with_two_hot_lines_trouble_of_either_is_no_trouble(venue, tmp_path):
     """Cut, lossy and late lines, one at a time: no gap in any book, no outage, and the run replays as it was."""
     generate(tmp_path / "market", 5, minutes=1.8)
