@@ -56,6 +56,7 @@ def trade(
     if not rest or not ws:
         raise ConfigError("--rest and --ws are missing", "pass the addresses that `cryptoscalp simulate` prints")
     chosen = tuple(s.strip().upper() for s in symbols.split(",") if s.strip())
+    loaded = load_config(config, chosen)
     from trader.service import ServiceSettings
     from trader.venues import Keys  # imports ccxt: keep it out of --help
 
@@ -74,7 +75,7 @@ def trade(
         foreign_orders=foreign_orders,
         online_store=online_store or None,
     )
-    _paper(load_config(config, chosen), settings, as_json)
+    _paper(loaded, settings, as_json)
     return None
 
 

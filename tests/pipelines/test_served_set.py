@@ -16,7 +16,7 @@ from pipelines.served_set import schema_id_of, write_served
 ROOT = Path(__file__).parents[2]
 NAMES = (
     "volatility_5s_bps", "ofi_200ms", "flow_100ms", "imbalance", "bid_size", "ask_size", "return_5s_bps",
-    "reference_momentum_1s_bps", "to_minute",
+    "path_efficiency_1s", "to_minute",
 )  # fmt: skip
 SCRIPT = """
 import json, sys

@@ -75,7 +75,9 @@ class Market:
     def cut(self, host=None):
         for ws, (order, _) in list(self.sockets.items()):
             if host is None or self.host_of[order] == host:
-                ws._req.transport.abort()
+                transport = ws._req.transport
+                if transport is not None:  # gone already
+                    transport.abort()
 
 
 @contextlib.asynccontextmanager
