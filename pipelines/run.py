@@ -1,6 +1,8 @@
 """One run of the whole job in this process: progress on the way, plain results at the end, or one clear error."""
 
 import logging
+import signal
+import threading
 import time
 import traceback
 import uuid
@@ -104,11 +106,30 @@ def run_pipeline(
         defined = build_definitions(settings, {"follow": _following(follower)}).resolve_job_def(job)
         config: dict[str, Any] = {"loggers": {"follow": {}}}
         try:
-            result = defined.execute_in_process(config, instance=instance, run_id=run_id, asset_selection=keys)
+            with signals_kept():
+                result = defined.execute_in_process(config, instance=instance, run_id=run_id, asset_selection=keys)
         except Exception as error:
             raise _explained(error, follower, settings.home_path) from error
         outcome.update(status="succeeded")
     return PipelineResult(run_id, _assets(result), follower.seconds, list(_checks(result)))
+
+
+@contextmanager
+def signals_kept() -> Iterator[None]:
+    """Leave the handlers of SIGINT and SIGTERM as they were.
+
+    Dagster gives both the handler that SIGINT had. In a job started in the background SIGINT is ignored, so SIGTERM
+    would be as well from then on, here and in every child process.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _step_names() -> dict[str, str]:

@@ -5,6 +5,7 @@ import pytest
 
 from infra.dagster_instance import write_dagster_home
 from infra.stores import PG_SETTING, postgres
+from pipelines.run import signals_kept
 
 pytestmark = pytest.mark.integration
 
@@ -23,7 +24,8 @@ def run_once(folder):
 
     with DagsterInstance.from_config(str(folder)) as instance:
         assert instance.telemetry_enabled is False
-        run_id = counting.execute_in_process(instance=instance).run_id
+        with signals_kept():
+            run_id = counting.execute_in_process(instance=instance).run_id
     with DagsterInstance.from_config(str(folder)) as instance:
         assert instance.get_run_by_id(run_id).is_success
     return run_id

@@ -1,6 +1,7 @@
 """A run leaves its record in Dagster and in our tables, in files and in Postgres, whether it succeeds or fails."""
 
 import os
+import signal
 
 import dagster as dg
 import polars as pl
@@ -49,6 +50,22 @@ def test_a_run_is_seen_in_dagster_and_in_our_tables(place):
     assert heard[0] == ("raw_ticks", "started")
     assert heard[1][0] == "raw_ticks"
     assert heard[1][1].startswith("done in ")
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.SIG_DFL, signal.default_int_handler])
+def test_a_run_leaves_the_signals_as_they_were(tmp_path, handler):
+    """In a job started in the background SIGINT is ignored: children must still end on SIGTERM."""
+    write(tmp_path / "tape", "x.gz", walk("XUSDT", 300))
+    before = signal.signal(signal.SIGINT, handler), signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        run_pipeline(
+            PipelineSettings(home=str(tmp_path / "home"), tape=str(tmp_path / "tape")), None, only=["raw_ticks"]
+        )
+        assert signal.getsignal(signal.SIGINT) is handler
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
 
 
 def test_metadata_comes_back_plain_and_without_pictures(place):
