@@ -8,6 +8,7 @@ from pipelines.assets import history
 from pipelines.history.imports import import_paths
 from pipelines.history.schema import KINDS
 from pipelines.resources import Workspace
+from pipelines.run import signals_kept
 from pipelines.settings import PipelineSettings
 from tests.pipelines.history import archives
 from tests.pipelines.history.test_history_faults import PARTITION, workspace
@@ -29,13 +30,14 @@ def instance():
 
 def run(instance, home, key, raise_on_error=True):
     instance.add_dynamic_partitions("history_trades", [key])
-    return dg.materialize(
-        [history.history_trades],
-        partition_key=key,
-        instance=instance,
-        resources={"workspace": home},
-        raise_on_error=raise_on_error,
-    )
+    with signals_kept():
+        return dg.materialize(
+            [history.history_trades],
+            partition_key=key,
+            instance=instance,
+            resources={"workspace": home},
+            raise_on_error=raise_on_error,
+        )
 
 
 def test_there_is_an_asset_and_a_blocking_check_of_every_kind():
