@@ -88,7 +88,7 @@ def wait_for_bytes(folder, size, limit_s=20.0):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("venue", list(SYMBOLS))
+@pytest.mark.parametrize("venue", slow_but("binanceusdm", SYMBOLS))
 def test_a_quiet_recording_is_whole(venue, tape, tmp_path):
     options = ("--seconds", "6", "--snapshot-s", "2")
     with exchange(venue, tape, tmp_path) as at, capture(at, tmp_path / "out", venue, tmp_path / "log", *options) as run:

@@ -122,6 +122,7 @@ def test_faults_end_in_safe_states_and_still_replay(market, tmp_path):
     assert all(Decimal(q) == 0 for q in truth["positions"].values())
 
 
+@pytest.mark.slow
 def test_a_model_that_was_not_promoted_scores_but_never_trades(market, tmp_path):
     repository = publish_small(tmp_path / "models", promoted=False)
     with triton_server(repository, tmp_path / "triton", ["scalper"]) as triton, exchange(market, tmp_path) as venue:

@@ -27,7 +27,7 @@ LINES = {"binanceusdm": 4, "okx": 2, "bybit": 2}
 SYMBOLS = {"binanceusdm": "BTCUSDT,ETHUSDT", "okx": "BTC-USDT-SWAP,ETH-USDT-SWAP", "bybit": "BTCUSDT,ETHUSDT"}
 
 
-@pytest.mark.parametrize("venue", ["okx", "bybit"])
+@pytest.mark.parametrize("venue", slow_but("okx", ["okx", "bybit"]))
 def test_a_run_on_each_venue_ends_flat_agrees_with_it_and_replays(venue, tmp_path):
     generate(tmp_path / "market", 5, minutes=1.8)
     first_ns = sessions(tmp_path / "market")[-1].first_ns
@@ -56,7 +56,8 @@ def test_a_run_on_each_venue_ends_flat_agrees_with_it_and_replays(venue, tmp_pat
     assert observed.engine.books.ledger.balance == Decimal(truth["wallet"])
 
 
-@pytest.mark.parametrize("venue", slow_but("binanceusdm", LINES))
+@pytest.mark.slow
+@pytest.mark.parametrize("venue", LINES)
 def test_with_two_hot_lines_trouble_of_either_is_no_trouble(venue, tmp_path):
     """Cut, lossy and late lines, one at a time: no gap in any book, no outage, and the run replays as it was."""
     generate(tmp_path / "market", 5, minutes=1.8)

@@ -18,7 +18,7 @@ from trader.user_stream import StreamListener, run_user_stream
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 
 
-@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("side", [1, pytest.param(-1, marks=pytest.mark.slow)])
 async def test_after_a_funding_time_the_ledger_is_the_venues_wallet(side, tmp_path):
     with okx(tmp_path, "--speed", "2", seconds=40, due_step=1_500) as told:
         async with account("okx", told) as venue:
