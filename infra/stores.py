@@ -167,7 +167,15 @@ def _start_valkey(home: Path, port: int) -> Redis:
     settings = {"port": port, "bind": "127.0.0.1", "dir": folder, "appendonly": "yes", "save": "60 1"}
     arguments = [part for key, value in settings.items() for part in (f"--{key}", str(value))]
     process = start([_valkey_binary(), *arguments], name="Valkey", log=home / "redis.log")
-    process.wait_ready(lambda: accepts("127.0.0.1", port), START_TIMEOUT_S)
     url = f"redis://127.0.0.1:{port}/0"
-    _require_redis(url)
+    # it takes connections before it has read its files, and may yet end over what they hold
+    process.wait_ready(lambda: accepts("127.0.0.1", port) and _answers(url), START_TIMEOUT_S)
     return Redis(url, process)
+
+
+def _answers(url: str) -> bool:
+    try:
+        _require_redis(url)
+    except StoreError:
+        return False
+    return True
