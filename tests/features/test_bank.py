@@ -84,7 +84,7 @@ def test_served_row_holds_the_bits_of_the_bank():
     assert same_bits(SERVED, NAMES, full_market(74, 12_000))
 
 
-@pytest.mark.parametrize("count", [1, 12, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [1, *(pytest.param(count, marks=pytest.mark.slow) for count in (12, 60))])
 def test_any_plan_gives_the_bits_of_the_whole_bank(count):
     """Alone, among few and among many, with other windows beside it, a feature is the same number."""
     names = random.Random(count).sample(BANK_NAMES, count)

@@ -157,14 +157,12 @@ near_events = st.tuples(
 
 def play(state, events):
     """Feed ``events``; True when every row that was given is finite."""
-    kernel, row, finite = bank_kernel(), bank_kernel().row(state), True
-    address = state.ctypes.data
-    for kind, ts_ns, *values in events:
-        if kind == BOOK_LEVELS:
-            kernel.update_levels(address, ts_ns, np.outer(values, 1.0 + 1e-5 * np.arange(LEVELS)))
-        elif kernel.update(address, kind, ts_ns, *values):
-            finite &= bool(np.isfinite(row).all())
-    return finite
+    kinds, ts, *values = zip(*events, strict=True) if events else [()] * 6
+    values = np.array(values, float).T.reshape(-1, 4)
+    books = values[np.array(kinds, np.int64) == BOOK_LEVELS]
+    levels = books[:, :, None] * (1.0 + 1e-5 * np.arange(LEVELS))
+    rows, _ = bank_kernel().fold(np.array(kinds, np.int8), np.array(ts, np.int64), values, state, levels)
+    return bool(np.isfinite(rows).all())
 
 
 def plain_quotes(state, count):

@@ -77,6 +77,7 @@ def test_oracles_see_a_wrong_window():
         assert wrong({f.name: off[f.name] for f in BANK if f.family == family.name}), family.name
 
 
+@pytest.mark.slow
 def test_bank_holds_after_a_million_events():
     stream = full_market(3, 1_000_000, mean_ms=40.0)
     rows, index = run_late(bank_kernel(), stream)

@@ -97,7 +97,7 @@ def stream_of(session, symbol):
 
 
 @pytest.mark.parametrize(("session", "symbol"), recorded())
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", ["served", pytest.param("bank", marks=pytest.mark.slow)])
 def test_recorded_tape_folds_to_what_update_gives_event_by_event(session, symbol, name):
     """Rows, their events, and after each stretch the whole state."""
     kernel = KERNELS[name]()

@@ -83,6 +83,7 @@ def test_another_set_is_another_schema_with_the_same_numbers(three, stream):
     assert three["rows"] == rows[:, [BANK_INDEX[name] for name in SOME]].tolist()
 
 
+@pytest.mark.slow
 def test_order_and_window_are_part_of_the_schema(three, tmp_path):
     turned = probed(tmp_path, features=SOME[::-1])
     longer = probed(tmp_path, window=17)
@@ -91,6 +92,7 @@ def test_order_and_window_are_part_of_the_schema(three, tmp_path):
     assert longer["rows"] == three["rows"]
 
 
+@pytest.mark.slow
 def test_decide_change_keeps_the_quotes_that_change_the_top(three, stream, tmp_path):
     told = probed(tmp_path, 'decide = "change"')
     quotes = np.flatnonzero(stream.kinds == QUOTE)

@@ -51,6 +51,7 @@ def test_an_unknown_name_is_one_sentence_and_a_fix(capsys, arguments, error):
     assert error in said and "fix: " in said
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 @pytest.mark.timeout(900)  # the whole bank is compiled where no cache holds it yet
 def test_a_set_is_chosen_compared_and_written_and_nothing_else_changes(tmp_path, capsys, monkeypatch):
